@@ -1,0 +1,205 @@
+"""Where everything sits around the storage ring: quads, collimators, kickers, inflector, detectors.
+
+Azimuths are in radians from the inflector exit, increasing downstream; the other two origins in use are
+converted by name. Sources (also in ``fields/data/README.md``): MT = anthh0/gm2mt @8df0bae (as-built azimuths
+of the injection tracker), G1 = lyon-fnal/gm2geom @17163ed, G2 = lyon-fnal/gm2ringsim @44aca36, TR = aetb/trfp
+(trolley analysis).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+TWO_PI = 2.0 * math.pi
+R0 = 7.112  # design radius [m]; G1
+B0_NOMINAL = 1.4513  # storage field [T]; MT, and the same in the fast-rotation analysis tjbarrett96/gm2fr
+R_REFERENCE = 0.045  # radius at which multipoles are quoted, and of the storage aperture [m]; G2, TR
+QUAD_HALF_GAP = 0.050  # from the centre to the face of a quad plate [m]; G1 quad.fcl
+
+
+class AzimuthOrigin(Enum):
+    """Origins of azimuth in use; the value is what that origin reads at the inflector exit [deg]."""
+
+    INFLECTOR_EXIT = 0.0
+    # Start of vacuum chamber 1, "12 o'clock"; all eight quads of G1 and MT agree with this to 0.004 deg.
+    GEOMETRY = -5.752
+    # Bar code of the trolley: (bar code - nominal azimuth) of the 72 fixed-probe stations of TR is +1.50 deg
+    # on average, scatter 0.35 deg; best estimate, it takes TR's nominal azimuths to be in the geometry
+    # origin.
+    TROLLEY_BARCODE = -4.249
+
+
+def convert_azimuth(azimuth: ArrayLike, origin: AzimuthOrigin, to: AzimuthOrigin) -> NDArray[np.float64]:
+    """Azimuth in another origin.
+
+    Parameters
+    ----------
+    azimuth
+        Azimuth [rad] counted from `origin`.
+    origin, to
+        Origin of the input and of the result.
+
+    Returns
+    -------
+    ndarray
+        Azimuth [rad] in [0, 2 pi).
+    """
+    shifted = np.asarray(azimuth, dtype=np.float64) + math.radians(to.value - origin.value)
+    wrapped = np.mod(shifted, TWO_PI)
+    return np.where(wrapped >= TWO_PI, 0.0, wrapped)  # mod of a tiny negative number rounds up to 2 pi
+
+
+@dataclass(frozen=True)
+class Quad:
+    """One electrostatic quadrupole section; azimuths of its plate ends [rad]."""
+
+    name: str
+    theta_start: float
+    theta_end: float
+    is_short: bool
+
+    @property
+    def length(self) -> float:
+        """Azimuth covered [rad]."""
+        return self.theta_end - self.theta_start
+
+
+@dataclass(frozen=True)
+class Collimator:
+    """Ring of copper with a round hole; azimuth [rad], radius of the hole [m]."""
+
+    name: str
+    theta: float
+    radius: float = R_REFERENCE  # five collimators of 45 mm: best estimate (recalled), G1 rMin 45 mm
+
+
+@dataclass(frozen=True)
+class Kicker:
+    """One pair of kicker plates; azimuths of its ends [rad]."""
+
+    name: str
+    theta_start: float
+    theta_end: float
+
+
+@dataclass(frozen=True)
+class Inflector:
+    """Channel through which the beam enters; its exit is theta = 0."""
+
+    length: float = 1.700  # [m] G1
+    aperture_width: float = 0.018  # radial [m] G1
+    aperture_height: float = 0.056  # vertical, on the ring side [m] G1
+    centre_offset: float = 0.077  # centre of the exit aperture outside R0 [m] G1, MT
+
+
+@dataclass(frozen=True)
+class Station:
+    """A detector at one azimuth: number as in the experiment, azimuth of its reference point [rad]."""
+
+    number: int
+    theta: float
+
+
+_QUADS_DEG = (  # MT, azimuth from the inflector exit [deg]
+    ("Q1 short", 22.075, 35.075, True),
+    ("Q1 long", 39.075, 65.075, False),
+    ("Q2 short", 112.078, 125.073, True),
+    ("Q2 long", 129.077, 155.074, False),
+    ("Q3 short", 202.074, 215.077, True),
+    ("Q3 long", 219.073, 245.078, False),
+    ("Q4 short", 292.078, 305.073, True),
+    ("Q4 long", 309.077, 335.074, False),
+)
+_COLLIMATORS_DEG = (  # MT
+    ("C1", 127.079),
+    ("C2", 155.074),
+    ("C3", 245.078),
+    ("C4", 307.079),
+    ("C5", 335.074),
+)
+_KICKERS_DEG = (("K1", 67.926, 78.157), ("K2", 82.915, 93.146), ("K3", 97.899, 108.130))  # MT
+_CALORIMETER_PHI_DEG = 11.904  # front-face centre of calorimeter 1, geometry origin [deg]; G1 station.fcl
+_TRACKERS = ((12, 180.0), (18, 270.0))  # station, start of its scallop in the geometry origin [deg]; G1
+
+
+def _calorimeters() -> tuple[Station, ...]:
+    azimuths = [math.radians(_CALORIMETER_PHI_DEG + 15.0 * i) for i in range(24)]
+    thetas = convert_azimuth(azimuths, AzimuthOrigin.GEOMETRY, AzimuthOrigin.INFLECTOR_EXIT)
+    return tuple(Station(i + 1, float(theta)) for i, theta in enumerate(thetas))
+
+
+def _trackers() -> tuple[Station, ...]:
+    azimuths = [math.radians(deg) for _, deg in _TRACKERS]
+    thetas = convert_azimuth(azimuths, AzimuthOrigin.GEOMETRY, AzimuthOrigin.INFLECTOR_EXIT)
+    return tuple(Station(number, float(theta)) for (number, _), theta in zip(_TRACKERS, thetas, strict=True))
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The ring as tracking and detectors see it.
+
+    Use one of the factories: `Ring.e989` (as built), `Ring.reference` (four equal quarters, the ring of
+    comparisons between codes), `Ring.continuous` (quads all around, with closed-form orbits).
+    """
+
+    name: str
+    quads: tuple[Quad, ...]
+    collimators: tuple[Collimator, ...]
+    kickers: tuple[Kicker, ...]
+    inflector: Inflector
+    calorimeters: tuple[Station, ...]
+    trackers: tuple[Station, ...]
+    radius: float = R0
+
+    def __post_init__(self) -> None:
+        edges = [edge for quad in self.quads for edge in (quad.theta_start, quad.theta_end)]
+        inside = all(0.0 <= edge <= TWO_PI for edge in edges)
+        if not inside or any(b < a for a, b in itertools.pairwise(edges)):
+            raise ValueError(f"quads of ring {self.name!r} overlap or leave 0 to 2 pi rad: list them in order, apart.")
+
+    @property
+    def quad_coverage(self) -> float:
+        """Fraction of the circumference inside quads."""
+        return sum(quad.length for quad in self.quads) / TWO_PI
+
+    @classmethod
+    def e989(cls) -> Ring:
+        """Ring as built at Fermilab, quads at the azimuths of MT."""
+        quads = tuple(Quad(n, math.radians(a), math.radians(b), short) for n, a, b, short in _QUADS_DEG)
+        return cls._with_quads("e989", quads)
+
+    @classmethod
+    def reference(cls) -> Ring:
+        """Idealised ring 4 x [23.5 free, 13 quad, 4 free, 26 quad, 23.5 free] deg; theta = 0 is mid-gap."""
+        quads = []
+        for quarter in range(4):
+            for name, start, end in (("short", 23.5, 36.5), ("long", 40.5, 66.5)):
+                a, b = math.radians(90 * quarter + start), math.radians(90 * quarter + end)
+                quads.append(Quad(f"Q{quarter + 1} {name}", a, b, name == "short"))
+        return cls._with_quads("reference", tuple(quads))
+
+    @classmethod
+    def continuous(cls) -> Ring:
+        """Analytic ring: one quad of 360 degrees."""
+        return cls._with_quads("continuous", (Quad("Q all", 0.0, TWO_PI, False),))
+
+    @classmethod
+    def _with_quads(cls, name: str, quads: tuple[Quad, ...]) -> Ring:
+        return cls(
+            name=name,
+            quads=quads,
+            collimators=tuple(Collimator(n, math.radians(deg)) for n, deg in _COLLIMATORS_DEG),
+            kickers=tuple(Kicker(n, math.radians(a), math.radians(b)) for n, a, b in _KICKERS_DEG),
+            inflector=Inflector(),
+            calorimeters=_calorimeters(),
+            trackers=_trackers(),
+        )
+
+
+RING = Ring.e989()

@@ -1,0 +1,1 @@
+"""Muons and their spins, turn by turn: bunch, symplectic step, spin step, apertures, observers, optics."""

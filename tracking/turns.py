@@ -1,0 +1,241 @@
+"""Track a bunch around the ring, turn by turn, until its muons decay, are lost, or the turns are over."""
+
+import time as clock
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu import threads
+from gpu.march import WIDTH
+from tracking.block import COLUMNS, FIXED_POINT, Muons, Samples
+from tracking.bunch import Bunch, State
+from tracking.marks import make_marks
+from tracking.muon import LIGHT_SPEED, MASS
+from tracking.runner import runner
+from tracking.stations import RingTables
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+CHUNK = 256  # turns between progress calls; the muons that are left are then packed into full blocks
+_TAIL = 4  # a muon that stops may run a little into the next chunk of turns
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """What the observers saw of every muon: arrays of shape (observers, samples, n)."""
+
+    x: FloatArray  # [m]
+    px: FloatArray  # over p0
+    y: FloatArray  # [m]
+    py: FloatArray  # over p0
+    time: FloatArray  # of passing the observer in that turn [s]
+    sx: FloatArray
+    sy: FloatArray
+    ss: FloatArray
+    alive: BoolArray  # False: stopped before; all other entries are then 0
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What the observers saw of the whole bunch: arrays of shape (observers, samples)."""
+
+    count: NDArray[np.int64]  # muons that passed
+    mean_x: FloatArray  # [m]; NaN where no muon passed
+    mean_y: FloatArray  # [m]
+    variance_x: FloatArray  # [m^2]
+    variance_y: FloatArray  # [m^2]
+
+
+@dataclass(frozen=True, eq=False)
+class TrackResult:
+    """A tracked bunch and what was seen on the way."""
+
+    bunch: Bunch
+    azimuths: FloatArray  # of the observers [rad]
+    turns: NDArray[np.int64]  # turn of each sample
+    samples: Motion | None
+    moments: Moments | None
+    seconds: float  # wall time of the turns, without compiling [s]
+    muon_turns: int  # turns of all muons together
+
+
+def track(
+    bunch: Bunch,
+    tables: RingTables,
+    turns: int,
+    *,
+    spin: bool = True,
+    observers: Sequence[float] = (),
+    every: int = 1,
+    moments: bool = False,
+    collimators: bool = True,
+    backend: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> TrackResult:
+    """Track the stored muons of a bunch from theta = 0.
+
+    A muon stops at its stop time exactly, inside the turn (state DECAYED), or at a collimator whose hole
+    it misses (LOST_COLLIMATOR); time, azimuth and turn of that place are kept. What happens to one muon
+    depends neither on the other muons nor on observers, blocks or threads, to the last bit.
+
+    Parameters
+    ----------
+    bunch
+        Muons at theta = 0; those not STORED are left alone. The turn counts go on from where they are.
+    tables
+        The ring, from :func:`tracking.stations.ring_tables`.
+    turns
+        Turns to go.
+    spin
+        Whether the spin is tracked; without it the orbit costs half.
+    observers
+        Azimuths at which the motion is sampled [rad].
+    every
+        Turns between samples, the first at turn 0. An observer at theta = 0 sees the begin of the turn.
+    moments
+        Keep only count, mean and variance of x and y for each sample.
+    collimators
+        Whether the apertures count.
+    backend
+        "cpu" or "gpu".
+    progress
+        Called with (turns done, turns) after each chunk of turns.
+
+    Returns
+    -------
+    TrackResult
+        With the bunch in the order given.
+
+    Raises
+    ------
+    ValueError
+        If turns or every is not positive, or the backend is not known.
+    gpu.device.DeviceError
+        If "gpu" is asked for and there is none.
+    """
+    if turns < 0 or every < 1:
+        raise ValueError(f"turns = {turns} must not be negative, and every = {every} must be 1 or more.")
+    if backend not in ("cpu", "gpu"):
+        raise ValueError(f"backend {backend!r} is not known: choose 'cpu' or 'gpu'.")
+    loops = runner(tables.options._replace(spin=spin))
+    marks = make_marks(tables, observers, collimators)
+    muons = _from_bunch(bunch, tables)
+    seen = -(-turns // every)
+    kept = seen if len(observers) > 0 and not moments else 0
+    values = np.zeros((8, len(observers), kept, bunch.n if kept else 0))
+    alive = np.zeros(values.shape[1:], dtype=np.bool_)
+    totals = np.zeros((len(observers), seen if moments else 0, 5), dtype=np.int64)
+    order = np.flatnonzero(bunch.state == State.STORED)
+    order = order[np.argsort(muons.columns[12, order], kind="stable")]
+    seconds = 0.0
+    chunk = max(CHUNK // every, 1) * every
+    for first in range(0, turns, chunk):
+        last = min(first + chunk, turns)
+        blocks = -(-order.size // WIDTH) if backend == "cpu" else 1
+        rows = (last + _TAIL - first) // every + 1
+        sums = np.zeros((blocks, len(observers), rows, 5) if totals.size else (0, 0, 0, 0), dtype=np.int64)
+        sample = Samples(every, values, alive, sums, first)
+        arguments = (muons, _dealt(order), first, last, turns, tables.stations, tables.parameters, marks, sample)
+        _compile(loops.on_cpu, arguments, backend)
+        begin = clock.perf_counter()
+        if backend == "cpu":
+            threads.share_out(loops.on_cpu, blocks, arguments, 1)
+        else:
+            loops.on_gpu(order.size, *arguments[:1], *arguments[1:], backend="gpu")
+        seconds += clock.perf_counter() - begin
+        if sums.size:
+            use = min(rows, seen - first // every)
+            totals[:, first // every : first // every + use] += sums.sum(axis=0)[:, :use]
+        order = order[(muons.fate[order] == State.STORED) & (muons.turn[order] < turns)]
+        if progress is not None:
+            progress(last, turns)
+    return TrackResult(
+        bunch=_to_bunch(bunch, muons, tables),
+        azimuths=np.asarray(observers, dtype=np.float64),
+        turns=np.arange(0, turns, every),
+        samples=_motion(values, alive, tables) if kept else None,
+        moments=_moments(totals, tables.reference.r0) if moments else None,
+        seconds=seconds,
+        muon_turns=int(muons.turn.sum()),
+    )
+
+
+def _dealt(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Full blocks of muons dealt out like cards, so that threads, which take neighbouring blocks, get equal work.
+
+    The order within a block and the last block, which may not be full, stay as they are.
+    """
+    full = order.size // WIDTH
+    blocks = order[: full * WIDTH].reshape(full, WIDTH)
+    hands = threads.count()
+    return np.concatenate([*(blocks[k::hands].ravel() for k in range(hands)), order[full * WIDTH :]])
+
+
+def _compile(loop: Callable[..., None], arguments: tuple[object, ...], backend: str) -> None:
+    """Call the loop over no block, so that compiling is not counted as tracking."""
+    if backend == "cpu":
+        loop(0, 0, *arguments)
+
+
+def _from_bunch(bunch: Bunch, tables: RingTables) -> Muons:
+    """Units of the step: lengths R0, momenta p0, times R0/c from the start of the bunch's clock."""
+    ref = tables.reference
+    columns = np.zeros((COLUMNS, bunch.n))
+    mass = MASS / ref.p0_gev
+    columns[0], columns[1] = bunch.x / ref.r0, bunch.px
+    columns[2], columns[3] = bunch.y / ref.r0, bunch.py
+    columns[4] = bunch.time * (LIGHT_SPEED / ref.r0)
+    columns[5], columns[6], columns[7] = bunch.sx, bunch.sy, bunch.ss
+    e = bunch.energy / ref.p0_gev
+    momentum = np.sqrt((e - mass) * (e + mass))
+    columns[8], columns[9], columns[10], columns[11] = e, momentum - 1.0, 1.0 / momentum, 1.0 / (e + mass)
+    columns[12] = bunch.stop_time * (LIGHT_SPEED / ref.r0)
+    return Muons(
+        columns=columns,
+        fate=bunch.state.astype(np.int64, copy=True),
+        turn=np.zeros(bunch.n, dtype=np.int64),
+        theta=bunch.theta.copy(),
+        phi=bunch.potential / (ref.p0_gev * 1e9),
+    )
+
+
+def _to_bunch(bunch: Bunch, muons: Muons, tables: RingTables) -> Bunch:
+    """Back to SI; muons that were not tracked keep their bits."""
+    ref = tables.reference
+    u, px, v, py, tau, sx, sy, ss, e = muons.columns[:9]
+    angle = 2.0 * np.pi * muons.turn + muons.theta
+    tracked = bunch.state == State.STORED
+    time = (tau + e * angle) * (ref.r0 / LIGHT_SPEED)
+    stopped = muons.fate == State.DECAYED
+    time = np.where(stopped, bunch.stop_time, time)
+    new = {
+        "x": u * ref.r0, "px": px, "y": v * ref.r0, "py": py, "time": time, "sx": sx, "sy": sy, "ss": ss,
+        "theta": muons.theta, "potential": muons.phi * (ref.p0_gev * 1e9), "state": muons.fate,
+        "turn": bunch.turn + muons.turn,
+    }  # fmt: skip
+    return bunch._replace(**{name: np.where(tracked, new[name], getattr(bunch, name)) for name in new})
+
+
+def _motion(values: FloatArray, alive: BoolArray, tables: RingTables) -> Motion:
+    """Samples in SI, converted in place."""
+    ref = tables.reference
+    for k, unit in ((0, ref.r0), (2, ref.r0), (4, ref.r0 / LIGHT_SPEED)):
+        values[k] *= unit
+    x, px, y, py, time, sx, sy, ss = values
+    return Motion(x, px, y, py, time, sx, sy, ss, alive)
+
+
+def _moments(totals: NDArray[np.int64], r0: float) -> Moments:
+    """Means and variances from the integer sums."""
+    count = totals[..., 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = totals[..., 1:] / count[..., None] / FIXED_POINT
+    return Moments(
+        count=count,
+        mean_x=mean[..., 0] * r0,
+        mean_y=mean[..., 1] * r0,
+        variance_x=(mean[..., 2] - mean[..., 0] ** 2) * r0**2,
+        variance_y=(mean[..., 3] - mean[..., 1] ** 2) * r0**2,
+    )

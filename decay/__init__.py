@@ -1,0 +1,1 @@
+"""Muon decay: positron energy and direction from the muon's momentum and spin."""

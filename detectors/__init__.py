@@ -1,0 +1,1 @@
+"""Positrons to the detector face, showers, SiPM pulses and digitised waveforms."""

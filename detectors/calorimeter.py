@@ -1,0 +1,133 @@
+"""The 24 calorimeters in one fill: from the light in the crystals to what the front end writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.digitizer import (
+    ChannelConstants,
+    DigitizerSettings,
+    Pulses,
+    Shape,
+    channel_constants,
+    digitiser_pulses,
+    pulse_table,
+    synthesise,
+)
+from detectors.islands import Islands, chop
+from detectors.shower import CALORIMETERS, CRYSTALS, CrystalDeposits, ShowerSettings
+from detectors.sipm import SipmSettings, detect
+from detectors.sums import add_q_histograms, calorimeter_sums, q_bins
+from detectors.windows import Windows, every_calorimeter, find_windows, rows_of
+from gpu.rng import FillKey
+
+
+@dataclass(frozen=True)
+class CalorimeterSettings:
+    """Everything about the calorimeters, from the shower to the front end."""
+
+    shower: ShowerSettings = field(default_factory=ShowerSettings)
+    sipm: SipmSettings = field(default_factory=SipmSettings)
+    digitizer: DigitizerSettings = field(default_factory=DigitizerSettings)
+
+
+@dataclass(frozen=True)
+class FillDigits:
+    """What the calorimeter front ends write for one muon fill.
+
+    Attributes
+    ----------
+    islands : list of 24 Islands
+        T-method islands (bank CT).
+    pedestals : float32 array (24, 54)
+        Mean of the first 100 samples of each channel [counts] (bank CP).
+    calo_sum : uint32 array (24, 17500)
+        Decimated calorimeter sums, bits of signed numbers (bank CS).
+    q_histogram : int32 array (24, 54, bins) or None
+        Q-method sums [counts] (bank CQ).
+    ctag : int32 array (24,)
+        Peaks above 1.8 GeV after 62.5 us.
+    """
+
+    islands: list[Islands]
+    pedestals: NDArray[np.float32]
+    calo_sum: NDArray[np.uint32]
+    q_histogram: NDArray[np.int32] | None
+    ctag: NDArray[np.int32]
+
+
+def digitise_fill(
+    deposits: CrystalDeposits,
+    key: FillKey,
+    settings: CalorimeterSettings | None = None,
+    *,
+    constants: ChannelConstants | None = None,
+    q_histogram: NDArray[np.int32] | None = None,
+) -> FillDigits:
+    """Digitise all light of a fill as the front ends do.
+
+    Pulses of all hits are summed per channel before anything else, so that pileup comes by itself. Waveforms
+    are made only where a sample could pass the threshold; because a sample depends on nothing but the fill,
+    the channel and its number, the result is exactly that of chopping whole waveforms.
+
+    Parameters
+    ----------
+    deposits
+        Light per hit and crystal.
+    key
+        The fill.
+    settings
+        Calorimeter, SiPM and digitiser.
+    constants
+        Channel constants; drawn from the settings if not given.
+    q_histogram
+        Histograms of earlier fills, (24, 54, q_bins), that this fill is added to in place.
+
+    Returns
+    -------
+    FillDigits
+    """
+    settings = settings or CalorimeterSettings()
+    digitizer = settings.digitizer
+    constants = constants or channel_constants(digitizer)
+    shape = pulse_table(settings.sipm, digitizer)
+    pulses = digitiser_pulses(detect(deposits, key, settings.sipm), constants, digitizer, shape)
+
+    pedestals = measure_pedestals(pulses, shape, constants, digitizer, key)
+    windows = find_windows(pulses, constants, pedestals, digitizer, shape)
+    islands, ctag = chop_windows(windows, pulses, shape, constants, pedestals, digitizer, key)
+    calo_sum = calorimeter_sums(pulses, shape, constants, pedestals, digitizer, key)
+    if digitizer.q_method:
+        if q_histogram is None:
+            q_histogram = np.zeros((CALORIMETERS, CRYSTALS, q_bins(digitizer)), np.int32)
+        add_q_histograms(q_histogram, pulses, shape, constants, digitizer, key)
+    return FillDigits(islands, pedestals, calo_sum, q_histogram if digitizer.q_method else None, ctag)
+
+
+def measure_pedestals(
+    pulses: Pulses, shape: Shape, constants: ChannelConstants, settings: DigitizerSettings, key: FillKey
+) -> NDArray[np.float32]:
+    """Return the mean of the first samples of each channel, (24, 54) [counts]."""
+    windows = every_calorimeter(0, settings.pedestal_samples - 1)
+    rows, blocks, touching = rows_of(windows, pulses, settings, shape)
+    samples = synthesise(rows, blocks, touching, shape, constants, settings, key)
+    first = samples.reshape(CALORIMETERS, CRYSTALS, -1)[..., : settings.pedestal_samples]
+    return np.asarray(first.mean(axis=2), dtype=np.float32)
+
+
+def chop_windows(
+    windows: Windows,
+    pulses: Pulses,
+    shape: Shape,
+    constants: ChannelConstants,
+    pedestals: NDArray[np.float32],
+    settings: DigitizerSettings,
+    key: FillKey,
+) -> tuple[list[Islands], NDArray[np.int32]]:
+    """Make the waveforms inside the windows and cut islands out of them; returns islands and tags."""
+    rows, blocks, touching = rows_of(windows, pulses, settings, shape)
+    samples = synthesise(rows, blocks, touching, shape, constants, settings, key)
+    return chop(windows, rows, blocks, samples, pedestals, settings)

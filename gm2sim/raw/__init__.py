@@ -1,0 +1,38 @@
+"""Raw data as the experiment's data acquisition writes it: MIDAS files, one per subrun, one event per fill.
+
+Writing: :class:`RunWriter` takes :class:`FillRecord` objects. Reading: :func:`open_run` gives events whose
+samples are views of the file. The reader shares no code with the writer: each is a check of the other.
+"""
+
+from gm2sim.raw.check import Problem, check
+from gm2sim.raw.decode import Island, Islands, QHistogram, Trigger
+from gm2sim.raw.dump import dump, dump_lines, ls
+from gm2sim.raw.errors import RawFormatError
+from gm2sim.raw.event import Event
+from gm2sim.raw.odb import Readout, run_tree
+from gm2sim.raw.reader import RawRun, open_run
+from gm2sim.raw.record import CalorimeterRecord, FillRecord, HistogramRecord
+from gm2sim.raw.writer import RunWriter, WrittenFile
+
+__all__ = [
+    "CalorimeterRecord",
+    "Event",
+    "FillRecord",
+    "HistogramRecord",
+    "Island",
+    "Islands",
+    "Problem",
+    "QHistogram",
+    "RawFormatError",
+    "RawRun",
+    "Readout",
+    "RunWriter",
+    "Trigger",
+    "WrittenFile",
+    "check",
+    "dump",
+    "dump_lines",
+    "ls",
+    "open_run",
+    "run_tree",
+]

@@ -1,0 +1,126 @@
+"""The MIDAS container: event headers, bank headers, padding and the type numbers. Little-endian throughout.
+
+Layout as in the MIDAS package (midas.h and mlogger.cxx of the release of May 2022).
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Buffer = bytes | memoryview
+
+BEGIN_OF_RUN = 0x8000
+END_OF_RUN = 0x8001
+MAGIC = 0x494D  # trigger mask of begin-of-run and end-of-run events
+MUON_DATA = 1  # event id of everything the event builder merges
+BANK32 = 0x11  # bank format: version 1, 32-bit sizes
+
+_EVENT_HEADER = struct.Struct("<HHIII")  # event id, trigger mask, serial number, unix time, bytes that follow
+_BANKS_HEADER = struct.Struct("<II")  # bytes of all banks, flags
+_BANK_HEADER = struct.Struct("<4sII")  # name, type, bytes without padding
+_ALIGNMENT = 8
+_PADDING = bytes(_ALIGNMENT)
+
+
+class Tid(IntEnum):
+    """Type of a bank's words."""
+
+    BYTE = 1
+    SHORT = 5
+    DWORD = 6
+    INT = 7
+    FLOAT = 9
+
+
+_DTYPES = {Tid.BYTE: "u1", Tid.SHORT: "<i2", Tid.DWORD: "<u4", Tid.INT: "<i4", Tid.FLOAT: "<f4"}
+
+
+@dataclass(frozen=True)
+class Bank:
+    """One bank, not yet laid out.
+
+    Parameters
+    ----------
+    name : str
+        Four ASCII characters.
+    tid : Tid
+        Type of the words.
+    parts : sequence of bytes-like
+        The words, in pieces that are written one behind the other without a copy.
+    """
+
+    name: str
+    tid: Tid
+    parts: Sequence[Buffer]
+
+    def __post_init__(self) -> None:
+        if len(self.name) != 4 or not self.name.isascii():
+            raise ValueError(f"a bank name has four ASCII characters, got {self.name!r}")
+
+
+def words(values: NDArray[Any] | Sequence[int], tid: Tid) -> Buffer:
+    """The memory of an array as words of type ``tid``; copied only when it holds another type."""
+    try:
+        array = np.ascontiguousarray(values, _DTYPES[tid])
+    except OverflowError as err:
+        raise ValueError(f"{values} do not fit words of type {tid.name}: {err}") from None
+    return array.data.cast("B") if array.size else b""
+
+
+def bank_event(event_id: int, serial: int, unix_time: int, banks: Iterable[Bank]) -> list[Buffer]:
+    """The pieces of an event with banks, in file order.
+
+    Parameters
+    ----------
+    event_id, serial, unix_time : int
+        Written into the event header; the trigger mask is 0, as the event builder leaves it.
+    banks : iterable of Bank
+
+    Returns
+    -------
+    list of bytes-like
+        Headers, padding, and views of the banks' own memory.
+
+    Raises
+    ------
+    ValueError
+        The event is longer than its 32-bit size can say, or a number does not fit its header field.
+    """
+    pieces: list[Buffer] = []
+    total = 0
+    for bank in banks:
+        size = sum(map(len, bank.parts))
+        padding = -size % _ALIGNMENT
+        pieces.append(_packed(_BANK_HEADER, bank.name.encode("ascii"), bank.tid, size))
+        pieces += bank.parts
+        pieces.append(_PADDING[:padding])
+        total += _BANK_HEADER.size + size + padding
+    header = _packed(_EVENT_HEADER, event_id, 0, serial, unix_time, _BANKS_HEADER.size + total)
+    return [header, _packed(_BANKS_HEADER, total, BANK32), *pieces]
+
+
+def run_event(event_id: int, run: int, unix_time: int, text: bytes) -> list[Buffer]:
+    """A begin-of-run or end-of-run event: header and the online database as text.
+
+    Parameters
+    ----------
+    event_id : int
+        ``BEGIN_OF_RUN`` or ``END_OF_RUN``.
+    run : int
+        Run number: the serial number of these events.
+    unix_time : int
+    text : bytes
+    """
+    return [_packed(_EVENT_HEADER, event_id, MAGIC, run, unix_time, len(text)), text]
+
+
+def _packed(layout: struct.Struct, *values: int | bytes) -> bytes:
+    try:
+        return layout.pack(*values)
+    except struct.error as err:
+        raise ValueError(f"{values} do not fit a MIDAS header: {err}") from None

@@ -1,0 +1,105 @@
+"""What one fill hands to the raw data: the digitiser's arrays and the numbers that label the event."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CRYSTALS = 54  # 9 columns x 6 rows a calorimeter
+
+
+@dataclass(frozen=True)
+class HistogramRecord:
+    """Q-method histogram of one calorimeter, summed over fills.
+
+    Parameters
+    ----------
+    counts : int32 array (54, bins)
+        Sum of the samples of each bin, crystal by crystal [ADC counts].
+    samples_per_bin : int
+        Samples summed into one bin.
+    first_sample : int
+        First sample of the fill in the histogram, counted from 1 as the front end does.
+    """
+
+    counts: NDArray[np.int32]
+    samples_per_bin: int
+    first_sample: int = 1
+
+    @property
+    def last_sample(self) -> int:
+        """Last sample of the fill in the histogram, counted from 1."""
+        return self.first_sample + int(self.counts.shape[1]) * self.samples_per_bin - 1
+
+
+@dataclass(frozen=True)
+class CalorimeterRecord:
+    """Everything one calorimeter crate sends for one fill.
+
+    Parameters
+    ----------
+    start, length : int32 arrays (k,)
+        First sample number in the fill and number of samples of each island.
+    samples : int16 array (sum of 54 length,)
+        ADC counts in the order island, crystal, sample.
+    pedestals : float32 array (54,)
+        Pedestals of this fill [ADC counts].
+    calo_sum : uint32 array (m,) or None
+        Waveform summed over the 54 crystals and over ``fill length / m`` samples; None leaves the bank out.
+    q_histogram : HistogramRecord or None
+        Only in the fills that flush the histogram.
+    ctag : int
+        The front end's count of high-energy clusters at late times.
+
+    Raises
+    ------
+    ValueError
+        The arrays do not fit together.
+    """
+
+    start: NDArray[np.int32]
+    length: NDArray[np.int32]
+    samples: NDArray[np.int16]
+    pedestals: NDArray[np.float32]
+    calo_sum: NDArray[np.uint32] | None = None
+    q_histogram: HistogramRecord | None = None
+    ctag: int = 0
+
+    def __post_init__(self) -> None:
+        if self.start.shape != self.length.shape:
+            raise ValueError(f"{self.start.size} island starts but {self.length.size} island lengths")
+        wanted = CRYSTALS * int(self.length.sum(dtype=np.int64))
+        if self.samples.size != wanted:
+            raise ValueError(f"islands of {CRYSTALS} crystals need {wanted} samples, got {self.samples.size}")
+        if self.samples.dtype != np.int16:
+            raise ValueError(f"samples must be int16, got {self.samples.dtype}")
+        if self.pedestals.size != CRYSTALS:
+            raise ValueError(f"{self.pedestals.size} pedestals for {CRYSTALS} crystals")
+        if self.q_histogram is not None and self.q_histogram.counts.shape[0] != CRYSTALS:
+            raise ValueError(f"{self.q_histogram.counts.shape[0]} histogram rows for {CRYSTALS} crystals")
+
+
+@dataclass(frozen=True)
+class FillRecord:
+    """One muon fill as it goes into the raw file.
+
+    Parameters
+    ----------
+    serial : int
+        Event number in the run, from 0.
+    trigger : int
+        Trigger number of the master, from 1.
+    time_s, time_us : int
+        Unix time of the fill: seconds and microseconds, from the run's time line.
+    fill_index : int
+        Place of the fill in the accelerator's supercycle, 0..15.
+    calorimeters : tuple of CalorimeterRecord
+        The crates 01, 02, ... in order.
+    """
+
+    serial: int
+    trigger: int
+    time_s: int
+    time_us: int
+    fill_index: int
+    calorimeters: tuple[CalorimeterRecord, ...]

@@ -1,0 +1,103 @@
+"""The chain on one screen: from the stored muons of a fill to its digits, with the truth of every step."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decay.positron import Positrons, decay
+from detectors.calorimeter import FillDigits, digitise_fill
+from detectors.shower import CrystalDeposits, deposit
+from detectors.transport import Ends, Hits, transport
+from gm2sim.machine import Setup
+from gm2sim.records import Snapshot
+from gm2sim.summary import Tally
+from gpu.rng import FillKey
+from tracking.bunch import Bunch, State
+from tracking.source import sample
+from tracking.turns import TrackResult
+
+Histogram = NDArray[np.int32]
+_SNAPSHOT_TIMES = (0.0, 30e-6, 150e-6)  # when x and y of every muon are kept [s]
+
+
+class Fill(NamedTuple):
+    """One simulated fill, truth and digits."""
+
+    muons: Bunch
+    stretches: list[TrackResult]
+    snapshots: list[Snapshot]
+    positrons: Positrons
+    ends: Ends
+    hits: Hits
+    deposits: CrystalDeposits
+    digits: FillDigits
+
+
+def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally: Tally) -> Fill:
+    """The chain, from the stored muons of one fill to its digits.
+
+    Parameters
+    ----------
+    setup : Setup
+    key : FillKey
+        Names the fill: every random number is a function of it.
+    histogram : int32 array (24, 54, bins) or None
+        Q-method histogram that the fill is added to.
+    tally : Tally
+        Counts and times are added to it.
+    """
+    config, ring = setup.config, setup.ring
+    with tally.stage("beam"):
+        beam = sample(setup.beam, key, config.beam.muons_per_fill, ring.optics())
+    with tally.stage("tracking"):
+        muons, stretches, snapshots = track_muons(setup, beam)
+    tally.count(
+        fills=1,
+        muons=muons.n,
+        decayed=int((muons.state == State.DECAYED).sum()),
+        lost=int((muons.state > State.DECAYED).sum()),
+        muon_turns=sum(stretch.muon_turns for stretch in stretches),
+    )
+    return Fill(muons, stretches, snapshots, *detect_decays(setup, muons, key, histogram, tally))
+
+
+def detect_decays(
+    setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally
+) -> tuple[Positrons, Ends, Hits, CrystalDeposits, FillDigits]:
+    """The second half of the chain, from decayed muons to digits; parameters as in :func:`simulate_fill`."""
+    with tally.stage("decay"):
+        positrons = decay(muons, setup.ring.reference, key, setup.config.beam.polarization)
+    with tally.stage("transport"):
+        hits, ends = transport(positrons, setup.fields, setup.geometry, key)
+    with tally.stage("showers"):
+        deposits = deposit(hits, key, setup.calorimeters.shower)
+    with tally.stage("digitising"):
+        digits = digitise_fill(deposits, key, setup.calorimeters, constants=setup.constants, q_histogram=histogram)
+    tally.count(
+        positrons=positrons.n,
+        hits=hits.calo.size,
+        islands=sum(one.start.size for one in digits.islands),
+        samples=sum(one.samples.size for one in digits.islands),
+    )
+    return positrons, ends, hits, deposits, digits
+
+
+def track_muons(setup: Setup, muons: Bunch) -> tuple[Bunch, list[TrackResult], list[Snapshot]]:
+    """Track a fill in stretches of turns; between them the muons stand at theta = 0 and are looked at."""
+    ring, settings = setup.ring, setup.config.tracking
+    every = settings.moments_every
+    last = ring.turns(settings.fill_duration_us * 1e-6)
+    marks = sorted({min(round(t / ring.reference.period / every) * every, last) for t in _SNAPSHOT_TIMES} | {last})
+    stretches, snapshots = [], []
+    for start, stop in pairwise(marks):
+        here = muons.state == State.STORED
+        snapshots.append(Snapshot(start, muons.time[here], muons.x[here], muons.y[here], muons.number[here]))
+        result = ring.track(
+            muons, stop - start, every=every, observers=(np.radians(settings.observer_deg),), moments=True,
+            backend=setup.backend, progress=False,
+        )  # fmt: skip
+        muons = result.bunch
+        stretches.append(result)
+    return muons, stretches, snapshots

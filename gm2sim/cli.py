@@ -1,0 +1,269 @@
+"""The command line: each command parses and calls one library function of the same name."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="gm2sim",
+    help="Simulate the Fermilab Muon g-2 experiment, from the fitted field to the raw data file.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+raw_app = typer.Typer(help="Look into raw files and verify them.", no_args_is_help=True)
+app.add_typer(raw_app, name="raw")
+
+Preset = Annotated[str, typer.Argument(metavar="PRESET_OR_TOML", help="a preset (see gm2sim presets) or a .toml file")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="override one value, for example quads.voltage_kv=18.0"),
+]
+Json = Annotated[bool, typer.Option("--json", help="print machine-readable JSON and nothing else")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the output folder of a run")]
+RawFiles = Annotated[list[Path], typer.Argument(metavar="FILE...", help="raw files (.mid)")]
+
+
+@app.callback()
+def _common(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log each step")] = False,
+) -> None:
+    from gm2sim.log import set_up
+
+    set_up(verbose)
+
+
+@app.command()
+def run(
+    preset: Preset,
+    fills: Annotated[int | None, typer.Option(help="fills in all, spread evenly over the subruns")] = None,
+    subruns: Annotated[int | None, typer.Option(help="subruns, one raw file each")] = None,
+    run_number: Annotated[int | None, typer.Option("--run", help="run number")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of every random number")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="output folder")] = Path("out"),
+    backend: Annotated[str, typer.Option(help="auto, cpu or gpu (tracking); gpu never falls back")] = "auto",
+    set_: Set = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with the run in DIR: finished subruns are kept")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="replace the run that DIR holds")] = False,
+    report: Annotated[bool, typer.Option(help="write report.html at the end")] = True,
+    as_json: Json = False,
+) -> None:
+    """Simulate fills and write raw files, truth, metadata and a report.
+
+    Example: gm2sim run run1a --fills 2 --subruns 1 --out out/first
+
+    Under MPI: mpiexec -n 2 python -m mpi4py -m gm2sim run run1a --fills 8 --subruns 2 --out out/mpi
+    """
+    from gm2sim.config import resolve
+    from gm2sim.run import run as simulate
+    from gm2sim.terminal import RunDisplay
+
+    flags = {"run.fills": fills, "run.subruns": subruns, "run.run": run_number, "run.seed": seed}
+    names = {"run.fills": "--fills", "run.subruns": "--subruns", "run.run": "--run", "run.seed": "--seed"}
+    overrides = _overrides(set_) | {key: value for key, value in flags.items() if value is not None}
+    resolved = resolve(preset, overrides, names)
+    with RunDisplay(quiet=as_json) as display:
+        summary = simulate(
+            resolved.config, out, preset=preset, backend=backend, resume=resume, force=force, report=report,
+            watch=display,
+        )  # fmt: skip
+    if summary is None:  # not rank 0
+        return
+    if as_json:
+        _print_json(summary)
+    else:
+        display.finish(summary, out)
+
+
+@app.command()
+def presets(as_json: Json = False) -> None:
+    """List the built-in configurations.
+
+    Example: gm2sim presets
+    """
+    from gm2sim.config import presets as find
+    from gm2sim.terminal import print_table
+
+    found = find()
+    if as_json:
+        _print_json(found)
+    else:
+        print_table("Presets", ("name", "what it is"), list(found.items()))
+
+
+@app.command()
+def config(preset: Preset, set_: Set = None, as_json: Json = False) -> None:
+    """Print the resolved configuration with where each value comes from.
+
+    Example: gm2sim config run1a --set quads.voltage_kv=18.0
+    """
+    from gm2sim.config import resolve
+    from gm2sim.terminal import say
+
+    resolved = resolve(preset, _overrides(set_))
+    if as_json:
+        content = resolved.config.model_dump(mode="json")
+        _print_json({"hash": resolved.config.hash, "config": content, "origin": resolved.origin})
+    else:
+        say("\n".join(resolved.lines()))
+
+
+@app.command()
+def optics(preset: Preset, set_: Set = None, as_json: Json = False) -> None:
+    """Tunes, closed orbit, dispersion, chromaticity and beam frequencies, from the tracker itself.
+
+    Example: gm2sim optics run1a
+    """
+    from gm2sim.config import load
+    from gm2sim.machine import Ring
+    from gm2sim.terminal import print_table
+
+    found = Ring(load(preset, _overrides(set_))).optics()
+    if as_json:
+        _print_json({name: value for name, value, _, _ in found.rows()})
+    else:
+        rows = [(name, f"{value:.9g}", unit, meaning) for name, value, unit, meaning in found.rows()]
+        print_table(f"Optics of {preset}", ("quantity", "value", "unit", "meaning"), rows)
+
+
+@app.command()
+def fit(folder: Folder, as_json: Json = False) -> None:
+    """Reconstruct the raw files of a run and fit the anomalous precession frequency.
+
+    Example: gm2sim fit out/run1a
+    """
+    from gm2sim.analysis import fit as fit_run
+    from gm2sim.terminal import print_table
+
+    result = fit_run(folder)
+    if as_json:
+        _print_json(result)
+    else:
+        rows = [(name, f"{value:.9g}", f"{error:.3g}", unit) for name, value, error, unit in result["parameters"]]
+        print_table(f"Wiggle fit of {folder}: {result['verdict']}", ("parameter", "value", "error", "unit"), rows)
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write report.html: pictures and numbers of a run, one file that works offline.
+
+    Example: gm2sim report out/run1a
+    """
+    from gm2sim.report import report as build
+    from gm2sim.terminal import say
+
+    say(f"wrote {build(folder)}")
+
+
+@raw_app.command("ls")
+def raw_ls(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a raw file (.mid)")], as_json: Json = False
+) -> None:
+    """List the events of a raw file and their banks.
+
+    Example: gm2sim raw ls out/run1a/gm2_run15921_00000.mid
+    """
+    from gm2sim.raw import ls
+    from gm2sim.terminal import print_records
+
+    _show(ls(file), as_json, lambda rows: print_records(file.name, rows))
+
+
+@raw_app.command("dump")
+def raw_dump(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a raw file (.mid)")],
+    event: Annotated[str, typer.Option(help="event serial number, or begin, end")] = "0",
+    bank: Annotated[str | None, typer.Option(help="bank name, for example CT01; all banks are listed without")] = None,
+    as_json: Json = False,
+) -> None:
+    """Decode one bank of one event.
+
+    Example: gm2sim raw dump out/run1a/gm2_run15921_00000.mid --event 0 --bank CT01
+    """
+    from gm2sim.raw import dump, dump_lines
+    from gm2sim.terminal import say
+
+    tree = dump(file, event, bank)
+    if as_json:
+        _print_json(tree)
+    else:
+        say("\n".join(dump_lines(tree)))
+
+
+@raw_app.command("check")
+def raw_check(files: RawFiles, as_json: Json = False) -> None:
+    """Verify every length, order, serial number and checksum; exit code 1 when something is wrong.
+
+    Example: gm2sim raw check out/run1a/gm2_run15921_00000.mid
+    """
+    from gm2sim.raw import check
+    from gm2sim.terminal import say
+
+    problems = {str(file): [str(problem) for problem in check(file)] for file in files}
+    if as_json:
+        _print_json(problems)
+    else:
+        for file, found in problems.items():
+            for problem in found:
+                say(f"{file}: {problem}")
+            if not found:
+                say(f"{file}: good")
+    if any(problems.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What this machine has, what it lacks, and what to type.
+
+    Example: gm2sim doctor
+    """
+    from gm2sim.doctor import doctor as examine
+    from gm2sim.terminal import print_records
+
+    _show(examine(), as_json, lambda rows: print_records("gm2sim doctor", rows))
+
+
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="smaller samples")] = False,
+    as_json: Json = False,
+) -> None:
+    """Speeds of this machine beside its own limits, and peers where they are installed.
+
+    Example: gm2sim bench --quick
+    """
+    from gm2sim.bench import bench as measure
+    from gm2sim.terminal import print_records
+
+    _show(measure(quick=quick), as_json, lambda rows: print_records("gm2sim bench", rows))
+
+
+def _overrides(pairs: list[str] | None) -> dict[str, Any]:
+    from gm2sim.config import ConfigError
+
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {pair} has no '=': write --set section.key=value")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def _show(rows: Any, as_json: bool, display: Any) -> None:
+    if as_json:
+        _print_json(rows)
+    else:
+        display(rows)
+
+
+def _print_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")

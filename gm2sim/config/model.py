@@ -1,0 +1,209 @@
+"""The sections of a run's configuration: units in the names, bounds in the fields.
+
+These are border units (kV, mm, us); :mod:`gm2sim.machine` turns them into the SI settings of the physics packages.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gm2sim.config.check import flatten, refuse_unknown, validated
+from gm2sim.config.errors import ConfigError
+
+Orders = Annotated[tuple[Annotated[float, Field(ge=-1000, le=1000)], ...], Field(max_length=5)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RingSection(Section):
+    """Layout of the storage ring."""
+
+    layout: Literal["e989", "reference", "continuous"] = Field(
+        "e989", description="as built, symmetric four-fold reference, or quads everywhere (analytic)"
+    )
+    collimator_radius_mm: float = Field(45.0, gt=5, le=60, description="aperture of the five collimators")
+
+
+class MagnetSection(Section):
+    """Dipole field and its multipoles at 45 mm, in parts per million of the dipole."""
+
+    field_t: float = Field(1.4513, ge=1.0, le=2.0, description="azimuthal average of the dipole field")
+    map: Literal["uniform", "synthetic", "trolley", "file"] = Field(
+        "uniform", description="uniform, made to the averages below, the fit of trolley readings of that, or a file"
+    )
+    map_file: str = Field("", description="measured multipole map, when map = 'file'")
+    map_in_tesla: bool = Field(False, description="multipoles of the map file are in tesla, not relative to the dipole")
+    falloff_file: str = Field("", description="R-Z map of the main magnet outside the aperture; built in when empty")
+    map_seed: int = Field(1, ge=0, lt=2**32, description="seed of the synthetic map")
+    dipole_rms_ppm: float = Field(0.0, ge=0, le=500, description="spread of the dipole around the azimuth")
+    normal_ppm: Orders = Field((), description="azimuthal mean of the normal terms, orders 1, 2, ...")
+    skew_ppm: Orders = Field((), description="azimuthal mean of the skew terms, orders 1, 2, ...")
+    normal_rms_ppm: Orders = Field((), description="azimuthal spread of the normal terms, orders 1, 2, ...")
+    skew_rms_ppm: Orders = Field((), description="azimuthal spread of the skew terms, orders 1, 2, ...")
+    trolley_noise_ppb: float = Field(
+        10.0, ge=0, le=10_000, description="noise of a probe reading, when map = 'trolley'"
+    )
+
+
+class QuadsSection(Section):
+    """Electrostatic quadrupoles."""
+
+    voltage_kv: float = Field(18.3, ge=0, le=40, description="voltage on the plates")
+    effective_scale: float = Field(
+        1.04, ge=0.8, le=1.2, description="effective over ideal gradient (effective field boundary)"
+    )
+    multipoles: bool = Field(True, description="higher multipoles of the plates up to the 20-pole")
+
+
+class BeamSection(Section):
+    """Stored muons at the inflector exit, before the collimators have cut the distribution."""
+
+    muons_per_fill: int = Field(5000, ge=1, le=10_000_000, description="stored muons at t = 0")
+    x_e_mean_mm: float = Field(6.0, ge=-40, le=40, description="mean equilibrium radius from the design orbit")
+    x_e_sigma_mm: float = Field(9.0, ge=0, le=45, description="spread of the equilibrium radius")
+    betatron_x_sigma_mm: float = Field(10.0, ge=0, le=45, description="incoherent radial betatron spread")
+    betatron_y_sigma_mm: float = Field(12.9, ge=0, le=45, description="incoherent vertical betatron spread")
+    cbo_amplitude_mm: float = Field(10.0, ge=0, le=45, description="coherent radial amplitude at the mean x_e")
+    cbo_phase_rad: float = Field(0.0, ge=-7, le=7, description="phase of the coherent motion at theta = 0, t = 0")
+    kick_correlation: float = Field(
+        1.0, ge=0, le=1, description="fall of the coherent amplitude per x_e: 1 for one virtual injection point"
+    )
+    breathing_y: float = Field(
+        0.0, ge=-0.5, le=0.5, description="relative excess of the vertical width at injection: it oscillates"
+    )
+    y_offset_mm: float = Field(0.0, ge=-40, le=40, description="coherent vertical displacement at injection")
+    spin_phase_rad: float = Field(2.08, ge=-7, le=7, description="g-2 phase: spin behind momentum at t = 0")
+    spin_phase_slope_mrad_per_percent: float = Field(
+        -10.3, ge=-100, le=100, description="change of that phase with momentum at injection"
+    )
+    spin_phase_spread_mrad: float = Field(0.0, ge=0, le=1000, description="spread of that phase")
+    bunch: Literal["point", "gaussian", "flat", "t0"] = Field("t0", description="time profile of the injected bunch")
+    bunch_rms_ns: float = Field(35.0, ge=0, le=70, description="width when bunch = 'gaussian'")
+    x_e_time_slope_mm_per_ns: float = Field(
+        0.0, ge=-1, le=1, description="momentum-time correlation of the stored beam"
+    )
+    edge_mm: float = Field(0.0, ge=0, le=5, description="how far beyond the collimators muons may reach at first")
+    polarization: float = Field(0.95, ge=0, le=1, description="degree of polarisation of the stored muons")
+
+
+class PhysicsSection(Section):
+    """What is put in and later measured."""
+
+    anomaly: float = Field(1.165920705e-3, gt=0, lt=1, description="magnetic anomaly a_mu")
+    spin: bool = Field(True, description="track the spin")
+
+
+class TrackingSection(Section):
+    """How the orbit is integrated."""
+
+    scheme: Literal["saba2c", "pefrl"] = Field(
+        "saba2c", description="splitting of the quads: 24 or 48 kicks a turn in the discrete ring"
+    )
+    refine: int = Field(1, ge=1, le=64, description="factor on the number of slices")
+    fill_duration_us: float = Field(700.0, gt=1, le=700, description="how long muons are followed")
+    moments_every: int = Field(1, ge=1, le=5000, description="turns between samples of the beam moments")
+    observer_deg: float = Field(180.0, ge=0, lt=360, description="azimuth of the beam moments, from the inflector exit")
+
+
+class DetectorsSection(Section):
+    """Calorimeters and their electronics."""
+
+    light_yield_pe_per_mev: float = Field(1.4, gt=0, le=20, description="photoelectrons a MeV")
+    counts_per_gev: float = Field(612.0, gt=10, le=5000, description="pulse height of 1 GeV in one crystal [counts]")
+    gain_spread: float = Field(0.17, ge=0, le=0.5, description="relative spread of the channel gains")
+    pedestal_counts: float = Field(1750.0, ge=-2000, le=2040, description="mean pedestal")
+    noise_counts: float = Field(4.0, ge=0, le=200, description="RMS noise of a sample")
+    threshold_mev: float = Field(50.0, ge=30, le=3000, description="energy in one crystal that opens an island")
+    pre_samples: int = Field(8, ge=1, le=64, description="samples kept before the threshold crossing")
+    post_samples: int = Field(18, ge=4, le=256, description="samples kept after it")
+    injection_sample: int = Field(800, ge=0, le=500_000, description="sample number of t = 0 in the fill")
+
+
+class DaqSection(Section):
+    """What goes into the raw file besides the islands."""
+
+    calo_sum: bool = Field(True, description="write the decimated calorimeter sums (CS banks)")
+    q_method: bool = Field(True, description="write the Q-method histograms (CQ banks)")
+    q_samples_per_bin: int = Field(60, ge=8, le=10_000, description="samples summed into one Q-method bin")
+    q_flush_fills: int = Field(4, ge=1, le=1000, description="fills summed into one Q-method histogram")
+
+
+class FitSection(Section):
+    """The wiggle fit of the report and of `gm2sim fit`."""
+
+    threshold_gev: float = Field(1.7, ge=0.1, lt=3.1, description="lowest positron energy used")
+    start_us: float = Field(30.2876, ge=0, lt=690, description="first time used")
+    stop_us: float = Field(650.0644, gt=1, le=700, description="last time used")
+
+
+class RunSection(Section):
+    """Numbering and size of a run."""
+
+    run: int = Field(1, ge=1, lt=2**24, description="run number")
+    seed: int = Field(1, ge=0, lt=2**32, description="seed of every random number of the run")
+    fills: int = Field(8, ge=1, lt=2**31, description="fills in all, spread evenly over the subruns")
+    subruns: int = Field(2, ge=1, lt=100_000, description="subruns, one raw file each")
+    start_time: str = Field(
+        "2018-03-26T00:00:00Z", pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", description="begin of run (UTC)"
+    )
+
+
+class Config(Section):
+    """One run, whole: what was asked for and nothing that depends on the machine it runs on."""
+
+    description: str = Field("", description="one line for people")
+    ring: RingSection = RingSection()
+    magnet: MagnetSection = MagnetSection()
+    quads: QuadsSection = QuadsSection()
+    beam: BeamSection = BeamSection()
+    physics: PhysicsSection = PhysicsSection()
+    tracking: TrackingSection = TrackingSection()
+    detectors: DetectorsSection = DetectorsSection()
+    daq: DaqSection = DaqSection()
+    fit: FitSection = FitSection()
+    run: RunSection = RunSection()
+
+    def with_(self, **changes: Any) -> "Config":
+        """A copy with some values changed, checked as when read from a file.
+
+        Parameters
+        ----------
+        **changes
+            ``section__field=value``, for example ``quads__voltage_kv=18.0``.
+
+        Raises
+        ------
+        ConfigError
+            For a name that does not exist or a value out of bounds.
+        """
+        named = {name.replace("__", "."): value for name, value in changes.items()}
+        refuse_unknown(Config, named, "with_")
+        return validated(Config, flatten(self.model_dump()) | named, dict.fromkeys(named, "with_"))
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "Config":
+        if self.fit.stop_us <= self.fit.start_us:
+            raise ConfigError(
+                f"fit.stop_us = {self.fit.stop_us:g} us is not after fit.start_us = {self.fit.start_us:g} us: "
+                "give a later stop"
+            )
+        if self.run.subruns > self.run.fills:
+            raise ConfigError(
+                f"run.subruns = {self.run.subruns} is more than run.fills = {self.run.fills}: a subrun holds at "
+                "least one fill"
+            )
+        if (self.magnet.map == "file") != bool(self.magnet.map_file):
+            raise ConfigError("magnet.map_file and magnet.map = 'file' go together: give both or neither")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON: equal hashes give equal bytes on one kind of machine."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,302 @@
+"""The machine of a configuration: border units become the SI settings of the physics packages, in one place."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.calorimeter import CalorimeterSettings
+from detectors.digitizer import ChannelConstants, DigitizerSettings, channel_constants
+from detectors.geometry import Geometry
+from detectors.shower import CALORIMETERS, CRYSTALS
+from detectors.sipm import SipmSettings
+from detectors.sums import q_bins
+from fields.maps import RZMap, load_multipole_map, load_rz_map
+from fields.quads import QuadSettings, plate_multipoles, pure_quadrupole
+from fields.ring import Ring as Layout
+from fields.storage import StorageField
+from fields.synthetic import MapSpec, synthesise
+from fields.total import FieldTables, field_tables
+from fields.trolley import fit_multipoles, simulate_run
+from gm2sim.config import Config
+from gpu.rng import FillKey
+from tracking.bunch import Bunch as TrackingBunch
+from tracking.bunch_shape import POINT, T0, flat_profile, gaussian_profile
+from tracking.muon import Reference
+from tracking.optics import Optics, optics
+from tracking.source import StoredBeam, sample
+from tracking.stations import RingTables, ring_tables
+from tracking.turns import TrackResult, track
+
+_TURN = 149.1433e-9  # a bunch of this length fills the ring evenly [s]; T_c at 1.4513 T
+_PER_PERCENT = 1e-3 / 1e-2  # mrad per percent -> rad per unit
+
+
+def layout(config: Config) -> Layout:
+    """Ring geometry with the configured collimators."""
+    factories = {"e989": Layout.e989, "reference": Layout.reference, "continuous": Layout.continuous}
+    ring = factories[config.ring.layout]()
+    radius = config.ring.collimator_radius_mm * 1e-3
+    return replace(ring, collimators=tuple(replace(one, radius=radius) for one in ring.collimators))
+
+
+def storage_field(config: Config) -> StorageField:
+    """Storage field, scaled so that its average dipole is the configured one.
+
+    Raises
+    ------
+    fields.maps.FieldMapError
+        The map file is missing, truncated or not a map.
+    """
+    magnet = config.magnet
+    if magnet.map == "uniform":
+        return StorageField.uniform(magnet.field_t)
+    if magnet.map == "file":
+        measured = load_multipole_map(Path(magnet.map_file), multipoles_in_tesla=magnet.map_in_tesla)
+        return measured.scaled_to(magnet.field_t)
+    spec = MapSpec(
+        "map",
+        magnet.field_t,
+        normal=magnet.normal_ppm,
+        skew=magnet.skew_ppm,
+        dipole_spread=magnet.dipole_rms_ppm,
+        normal_spread=magnet.normal_rms_ppm,
+        skew_spread=magnet.skew_rms_ppm,
+    )
+    truth = synthesise(spec, magnet.map_seed)
+    if magnet.map == "synthetic":
+        return truth
+    readings = simulate_run(truth, noise=magnet.trolley_noise_ppb * 1e-9 * truth.b0, seed=magnet.map_seed)
+    fitted = fit_multipoles(readings).storage_field()
+    return fitted.scaled_to(magnet.field_t)
+
+
+def _falloff_map(config: Config) -> RZMap | None:
+    """The user's own map of the magnet outside the aperture, where one is named."""
+    file = config.magnet.falloff_file
+    return load_rz_map(Path(file)) if file else None
+
+
+def quad_settings(config: Config) -> QuadSettings:
+    """Electrostatic quads."""
+    return QuadSettings(
+        voltage=config.quads.voltage_kv * 1e3,
+        effective_scale=config.quads.effective_scale,
+        multipoles=plate_multipoles() if config.quads.multipoles else pure_quadrupole(),
+    )
+
+
+def stored_beam(config: Config) -> StoredBeam:
+    """Distribution of the stored muons."""
+    beam = config.beam
+    profiles = {
+        "point": POINT,
+        "gaussian": gaussian_profile(beam.bunch_rms_ns * 1e-9),
+        "flat": flat_profile(_TURN),
+        "t0": T0,
+    }
+    return StoredBeam(
+        x_e_mean=beam.x_e_mean_mm * 1e-3,
+        x_e_sigma=beam.x_e_sigma_mm * 1e-3,
+        betatron_x_sigma=beam.betatron_x_sigma_mm * 1e-3,
+        betatron_y_sigma=beam.betatron_y_sigma_mm * 1e-3,
+        cbo_amplitude=beam.cbo_amplitude_mm * 1e-3,
+        cbo_phase=beam.cbo_phase_rad,
+        kick_correlation=beam.kick_correlation,
+        breathing_y=beam.breathing_y,
+        y_offset=beam.y_offset_mm * 1e-3,
+        phase=beam.spin_phase_rad,
+        phase_slope=beam.spin_phase_slope_mrad_per_percent * _PER_PERCENT,
+        phase_spread=beam.spin_phase_spread_mrad * 1e-3,
+        profile=profiles[beam.bunch],
+        x_e_time_slope=beam.x_e_time_slope_mm_per_ns * 1e6,
+        aperture_radius=config.ring.collimator_radius_mm * 1e-3,
+        edge=beam.edge_mm * 1e-3,
+    )
+
+
+def calorimeter_settings(config: Config) -> CalorimeterSettings:
+    """Showers, light and digitisers."""
+    detectors = config.detectors
+    digitizer = DigitizerSettings(
+        zero_sample=detectors.injection_sample,
+        pedestal=detectors.pedestal_counts,
+        noise=detectors.noise_counts,
+        counts_per_gev=detectors.counts_per_gev,
+        gain_spread=detectors.gain_spread,
+        threshold=detectors.threshold_mev * 1e-3 * detectors.counts_per_gev,
+        presamples=detectors.pre_samples,
+        postsamples=detectors.post_samples,
+        q_method=config.daq.q_method,
+        q_decimation=config.daq.q_samples_per_bin,
+        q_last_sample=DigitizerSettings.samples,
+    )
+    return CalorimeterSettings(
+        sipm=SipmSettings(light_yield=detectors.light_yield_pe_per_mev * 1e3), digitizer=digitizer
+    )
+
+
+class Ring:
+    """The storage ring of a configuration, ready to track.
+
+    Parameters
+    ----------
+    config : Config
+
+    Attributes
+    ----------
+    layout : fields.ring.Ring
+        Where everything is.
+    storage : fields.storage.StorageField
+        The field the muons feel.
+    quads : fields.quads.QuadSettings
+    tables : tracking.stations.RingTables
+        Rows of numbers for the tracker.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.layout = layout(config)
+        self.storage = storage_field(config)
+        self.quads = quad_settings(config)
+        self.tables: RingTables = ring_tables(
+            self.layout, self.quads, self.storage, scheme=config.tracking.scheme, refine=config.tracking.refine,
+            anomaly=config.physics.anomaly,
+        )  # fmt: skip
+
+    @property
+    def reference(self) -> Reference:
+        """Momentum, field and radius that everything is measured against."""
+        return self.tables.reference
+
+    def turns(self, duration: float) -> int:
+        """Turns of the reference muon in a time [s], rounded up, with one more for those that run ahead."""
+        return math.ceil(duration / self.reference.period) + 1
+
+    @cached_property
+    def _optics(self) -> Optics:
+        return optics(self.tables, [collimator.theta for collimator in self.layout.collimators])
+
+    def optics(self) -> Optics:
+        """Tunes, closed orbit, dispersion and frequencies, measured on the tracker itself."""
+        return self._optics
+
+    def track(
+        self,
+        beam: TrackingBunch,
+        turns: int,
+        *,
+        every: int = 1,
+        observers: Sequence[float] = (0.0,),
+        moments: bool = False,
+        collimators: bool = True,
+        backend: str = "cpu",
+        progress: bool = True,
+    ) -> TrackResult:
+        """Track muons turn by turn, with a progress bar on a terminal.
+
+        Parameters
+        ----------
+        beam : Bunch
+        turns : int
+        every : int
+            Turns between samples.
+        observers : sequence of float [rad]
+            Azimuths of the samples, from the inflector exit.
+        moments : bool
+            Keep means and variances only.
+        collimators : bool
+            Whether the apertures count.
+        backend : str
+            "cpu" or "gpu".
+        progress : bool
+            Draw a bar.
+        """
+        from gm2sim.terminal import turn_bar
+
+        with turn_bar(turns, shown=progress) as watch:
+            return track(
+                beam, self.tables, turns, spin=self.config.physics.spin, observers=observers, every=every,
+                moments=moments, collimators=collimators, backend=backend, progress=watch,
+            )  # fmt: skip
+
+    def __repr__(self) -> str:
+        index, field = self.tables.field_index, self.reference.b0
+        return f"Ring({self.layout.name}, n = {index:.4f}, B0 = {field:.6f} T, p0 = {self.reference.p0_gev:.6f} GeV/c)"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that is the same for all fills."""
+
+    config: Config
+    ring: Ring
+    beam: StoredBeam
+    fields: FieldTables
+    geometry: Geometry
+    calorimeters: CalorimeterSettings
+    backend: str
+
+    @classmethod
+    def of(cls, config: Config, backend: str = "cpu") -> "Setup":
+        """Fit and tabulate what the configuration describes."""
+        ring = Ring(config)
+        settings = calorimeter_settings(config)
+        return cls(
+            config=config,
+            ring=ring,
+            beam=stored_beam(config),
+            fields=field_tables(ring.storage, ring.quads, ring.layout, _falloff_map(config)),
+            geometry=Geometry(ring=ring.layout),
+            calorimeters=settings,
+            backend=backend,
+        )
+
+    @cached_property
+    def constants(self) -> ChannelConstants:
+        """Gains and pedestals of every channel; drawn by a kernel, so not before the kernels are compiled."""
+        return channel_constants(self.calorimeters.digitizer)
+
+    def empty_histogram(self) -> NDArray[np.int32] | None:
+        """Room for the Q-method histograms of one flush, (24, 54, bins); None when they are switched off."""
+        digitizer = self.calorimeters.digitizer
+        if not digitizer.q_method:
+            return None
+        return np.zeros((CALORIMETERS, CRYSTALS, q_bins(digitizer)), np.int32)
+
+    def with_config(self, config: Config) -> "Setup":
+        """The same machine with other numbers of muons or times, which need no new tables."""
+        return replace(self, config=config)
+
+
+class Bunch(TrackingBunch):
+    """Muons of one fill, made from a configuration."""
+
+    __slots__ = ()
+
+    @classmethod
+    def stored(
+        cls, config: Config, n: int | None = None, seed: int | None = None, fill: int = 0, ring: Ring | None = None
+    ) -> TrackingBunch:
+        """Stored muons at the inflector exit.
+
+        Parameters
+        ----------
+        config : Config
+        n : int, optional
+            Muons; the configured number of a fill when left out.
+        seed : int, optional
+            Seed; the configured one when left out.
+        fill : int
+            Which fill of subrun 0: another fill, other muons.
+        ring : Ring, optional
+            The ring of the configuration, where it is made already.
+        """
+        run = config.run
+        key = FillKey(run.seed if seed is None else seed, run.run, 0, fill)
+        count = config.beam.muons_per_fill if n is None else n
+        return sample(stored_beam(config), key, count, (ring or Ring(config)).optics())

@@ -1,0 +1,20 @@
+"""Figures of a run: arrays in, a matplotlib figure with its alternative text and its table out."""
+
+from gm2sim.plots.beam import beam_profiles, turn_by_turn
+from gm2sim.plots.calorimeter import island_waveforms
+from gm2sim.plots.field import field_map
+from gm2sim.plots.positrons import energy_spectrum
+from gm2sim.plots.style import Plot, Table
+from gm2sim.plots.wiggle import residual_fft, wiggle_modulo
+
+__all__ = [
+    "Plot",
+    "Table",
+    "beam_profiles",
+    "energy_spectrum",
+    "field_map",
+    "island_waveforms",
+    "residual_fft",
+    "turn_by_turn",
+    "wiggle_modulo",
+]

@@ -1,0 +1,139 @@
+"""From what the physics packages return to what goes into the files: raw records and truth tables."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decay.positron import Positrons
+from detectors.calorimeter import CalorimeterSettings, FillDigits
+from detectors.shower import CrystalDeposits
+from detectors.transport import Ends, Hits
+from fields.storage import StorageField
+from gm2sim.config import Config
+from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout
+from gm2sim.timeline import FillTime
+from gm2sim.truth import TruthWriter
+from tracking.bunch import Bunch
+from tracking.muon import Reference
+from tracking.turns import TrackResult
+
+_PPM = 1e6
+
+
+class Snapshot(NamedTuple):
+    """Where the muons of a fill are at one turn, at theta = 0."""
+
+    turn: int
+    time: NDArray[np.float64]  # [s]
+    x: NDArray[np.float64]  # [m]
+    y: NDArray[np.float64]  # [m]
+    number: NDArray[np.int64]
+
+
+def readout(config: Config, settings: CalorimeterSettings) -> Readout:
+    """Front-end settings as the run database shows them."""
+    digitizer = settings.digitizer
+    return Readout(
+        samples_per_fill=digitizer.samples,
+        sampling_mhz=round(1e-6 / digitizer.sample_period),
+        pre_samples=digitizer.presamples,
+        post_samples=digitizer.postsamples,
+        threshold_counts=-round(digitizer.threshold),
+        sum_decimation=digitizer.sum_decimation,
+        histogram_samples_per_bin=digitizer.q_decimation,
+        histogram_flush_fills=config.daq.q_flush_fills,
+        calo_sum=config.daq.calo_sum,
+        histogram=digitizer.q_method,
+    )
+
+
+def fill_record(
+    digits: FillDigits, when: FillTime, config: Config, settings: CalorimeterSettings, *, flush: bool
+) -> FillRecord:
+    """One fill as the raw file takes it.
+
+    Parameters
+    ----------
+    digits : FillDigits
+    when : FillTime
+    config : Config
+    settings : CalorimeterSettings
+    flush : bool
+        Whether this fill carries the Q-method histograms.
+    """
+    crates = []
+    for calo, islands in enumerate(digits.islands):
+        histogram = None
+        if flush and digits.q_histogram is not None:
+            histogram = HistogramRecord(digits.q_histogram[calo], settings.digitizer.q_decimation)
+        crates.append(
+            CalorimeterRecord(
+                start=islands.start,
+                length=islands.length,
+                samples=islands.samples,
+                pedestals=digits.pedestals[calo],
+                calo_sum=digits.calo_sum[calo] if config.daq.calo_sum else None,
+                q_histogram=histogram,
+                ctag=int(digits.ctag[calo]),
+            )
+        )
+    return FillRecord(
+        serial=when.serial,
+        trigger=when.serial + 1,
+        time_s=when.seconds,
+        time_us=when.microseconds,
+        fill_index=when.sequence,
+        calorimeters=tuple(crates),
+    )
+
+
+def append_truth(
+    truth: TruthWriter,
+    serial: int,
+    muons: Bunch,
+    snapshots: list[Snapshot],
+    positrons: Positrons,
+    ends: Ends,
+    hits: Hits,
+    deposits: CrystalDeposits,
+) -> None:
+    """Add everything that is known of one fill to the truth file."""
+    truth.append("muons", serial, muons._asdict())
+    for snapshot in snapshots:
+        columns = snapshot._asdict() | {"turn": np.full(snapshot.x.size, snapshot.turn)}
+        truth.append("profile", serial, columns)
+    truth.append("positrons", serial, positrons._asdict() | {"fate": ends.fate})
+    truth.append("hits", serial, hits._asdict())
+    truth.append("crystals", serial, deposits._asdict())
+
+
+def append_moments(truth: TruthWriter, serial: int, first_turn: int, result: TrackResult, reference: Reference) -> None:
+    """Add the turn-by-turn moments that the observer saw in one stretch of turns."""
+    seen = result.moments
+    if seen is None:
+        return
+    turns = first_turn + result.turns
+    # The variance of one muon, a difference of equal sums, may round to below zero.
+    some = seen.count[0] > 0
+    truth.append(
+        "beam",
+        serial,
+        {
+            "turn": turns[some],
+            "count": seen.count[0][some],
+            "time": ((turns + result.azimuths[0] / (2.0 * np.pi)) * reference.period)[some],
+            "mean_x": seen.mean_x[0][some],
+            "rms_x": np.sqrt(np.maximum(seen.variance_x[0][some], 0.0)),
+            "mean_y": seen.mean_y[0][some],
+            "rms_y": np.sqrt(np.maximum(seen.variance_y[0][some], 0.0)),
+        },
+    )
+
+
+def append_field(truth: TruthWriter, storage: StorageField) -> None:
+    """Add the storage field: multipoles at 45 mm over the azimuth in parts per million of the mean dipole."""
+    theta = np.linspace(0.0, 2.0 * np.pi, 720, endpoint=False)
+    relative = storage.multipoles(theta) / storage.b0
+    relative[:, 0] -= 1.0
+    truth.write_field(theta, relative.real * _PPM, -relative.imag * _PPM)

@@ -1,0 +1,147 @@
+"""What a person sees in the terminal: tables, the progress of a run and its last words."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+_WIDTH_OF_FILES = 140  # characters, where the output is no terminal that has a width of its own
+
+
+def say(text: object) -> None:
+    """One line of plain text, never wrapped or coloured."""
+    Console(soft_wrap=True, highlight=False).print(str(text), markup=False)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A titled table."""
+    table = Table(title=title, title_justify="left", header_style="bold", row_styles=("", "dim"))
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_FILES
+    console.print(table)
+
+
+def print_records(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table of records, the columns named by the first record's keys."""
+    if rows:
+        columns = list(rows[0])
+        print_table(title, columns, [[_cell(row.get(column, "")) for column in columns] for row in rows])
+
+
+class RunDisplay:
+    """Progress bar of a run: fills done, muon-turns a second, time left.
+
+    Parameters
+    ----------
+    quiet : bool
+        Draw nothing (for --json, and on every rank but the first).
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._quiet = quiet
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("fills {task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=quiet,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def note(self, text: str) -> None:
+        """A line above the bar, for example that code is being compiled."""
+        if not self._quiet:
+            self._console.print(text, markup=False)
+
+    def begin(self, fills: int, description: str, shown: bool) -> None:
+        """Start the bar.
+
+        Parameters
+        ----------
+        fills : int
+            Fills this rank will make.
+        description : str
+            What is shown beside the bar.
+        shown : bool
+            False on every rank but the first.
+        """
+        self._quiet = self._quiet or not shown
+        if not self._quiet:
+            self._progress.start()
+            self._task = self._progress.add_task(description, total=fills, rate="")
+
+    def advance(self, muon_turns_per_second: float) -> None:
+        """One more fill is done."""
+        if not self._quiet:
+            self._progress.update(self._task, advance=1, rate=f"{muon_turns_per_second / 1e6:.1f} M muon-turns/s")
+
+    def finish(self, summary: Mapping[str, Any], out: Path) -> None:
+        """Say what was made and where to look."""
+        counts = summary["counts"]
+        rows = [
+            (
+                "raw files",
+                f"{summary['raw_files']} ({summary['raw_bytes'] / 1e6:.1f} MB), with truth beside them",
+            ),
+            ("fills", f"{counts['fills']} with {counts['muons']} stored muons"),
+            ("decays", f"{counts['decayed']} decayed, {counts['lost']} lost on collimators"),
+            ("positrons", f"{counts['hits']} at the calorimeters, {counts['islands']} islands"),
+            ("time", f"{summary['wall_s']:.1f} s ({summary['compile_s']:.1f} s of it compiling)"),
+            ("memory", f"{summary['peak_memory_mb']:.0f} MB in the largest rank"),
+        ]
+        if summary.get("report"):
+            rows.append(("look at", str(out / summary["report"])))
+        rows.append(("folder", str(out)))
+        table = Table.grid(padding=(0, 2))
+        for name, value in rows:
+            table.add_row(f"[bold]{name}[/bold]", value)
+        Console().print(table)
+
+
+@contextmanager
+def turn_bar(turns: int, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over turns; yields what the tracker calls with (turns done, turns)."""
+    columns = (
+        TextColumn("tracking"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("turns"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    drawn = shown and console.is_terminal and not console.is_jupyter
+    with Progress(*columns, console=console, disable=not drawn, transient=True) as progress:
+        task = progress.add_task("tracking", total=turns)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,162 @@
+"""The truth beside the raw data: HDF5 tables keyed to it by fill (event serial) and muon number.
+
+Every column carries its unit and meaning as attributes. Files hold no clock and no host name, so equal runs give
+equal bytes.
+"""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from gm2sim.atomic import atomic_path
+
+FORMAT = 1
+
+_KEYS = {
+    "fill": ("i4", "", "event serial of the fill in the raw file"),
+    "number": ("i4", "", "muon number within the fill"),
+}
+_ORBIT = {
+    "x": ("f8", "m", "radial offset from the design orbit"),
+    "y": ("f8", "m", "height above the mid-plane"),
+    "theta": ("f8", "rad", "azimuth from the inflector exit"),
+    "time": ("f8", "s", "time since the bunch centre left the inflector"),
+}
+
+# Group -> column -> (type, unit, meaning). The order is the order in the file.
+TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
+    "muons": {
+        **_KEYS,
+        "state": ("i1", "", "0 stored at the end of the fill, 1 decayed, 2 lost on a collimator, 3 lost elsewhere"),
+        **_ORBIT,
+        "px": ("f8", "p0", "radial momentum over the reference momentum"),
+        "py": ("f8", "p0", "vertical momentum over the reference momentum"),
+        "energy": ("f8", "GeV", "total energy, kinetic + mass + potential"),
+        "sx": ("f8", "", "spin in the rest frame, radial"),
+        "sy": ("f8", "", "spin in the rest frame, vertical"),
+        "ss": ("f8", "", "spin in the rest frame, along the beam"),
+        "turn": ("i4", "", "completed turns"),
+    },
+    "positrons": {
+        **_KEYS,
+        **_ORBIT,
+        "px": ("f8", "GeV/c", "radial momentum at the decay"),
+        "py": ("f8", "GeV/c", "vertical momentum at the decay"),
+        "ps": ("f8", "GeV/c", "momentum along the beam at the decay"),
+        "fate": ("i1", "", "where the positron ended, see detectors.transport.Fate"),
+    },
+    "hits": {
+        **_KEYS,
+        "calo": ("i1", "", "calorimeter 0..23 at whose face the particle arrives"),
+        "u": ("f8", "m", "horizontal place on the face, positive away from the ring centre"),
+        "v": ("f8", "m", "vertical place on the face"),
+        "du": ("f8", "", "horizontal slope to the face normal"),
+        "dv": ("f8", "", "vertical slope to the face normal"),
+        "energy": ("f8", "GeV", "energy at the face"),
+        "time": ("f8", "s", "arrival time"),
+    },
+    "crystals": {
+        "fill": _KEYS["fill"],
+        "hit": ("i4", "", "row of this fill's hits, counted from the fill's first"),
+        "calo": ("i1", "", "calorimeter 0..23"),
+        "crystal": ("i1", "", "crystal 0..53, 0 at the bottom right seen from the beam"),
+        "energy": ("f4", "GeV", "energy deposited"),
+        "time": ("f8", "s", "time of the deposit"),
+    },
+    "beam": {
+        "fill": _KEYS["fill"],
+        "turn": ("i4", "", "turn of the sample"),
+        "count": ("i4", "", "muons still stored"),
+        "time": ("f8", "s", "time at which the reference muon passes the observer"),
+        "mean_x": ("f8", "m", "mean radius at the observer"),
+        "rms_x": ("f8", "m", "radial spread"),
+        "mean_y": ("f8", "m", "mean height"),
+        "rms_y": ("f8", "m", "vertical spread"),
+    },
+    "profile": {
+        "fill": _KEYS["fill"],
+        "turn": ("i4", "", "turn of the sample"),
+        "time": _ORBIT["time"],
+        "x": _ORBIT["x"],
+        "y": _ORBIT["y"],
+    },
+}  # fmt: skip
+
+
+class TruthWriter:
+    """Appends the truth of fills to one HDF5 file, which appears only when the block ends well.
+
+    Parameters
+    ----------
+    path : Path
+        Final name, ``gm2_run<RUN>_<SUBRUN>.truth.h5``.
+    attributes : mapping
+        Run, subrun, seed, configuration and its hash: become attributes of the file.
+    """
+
+    def __init__(self, path: Path, attributes: Mapping[str, Any]) -> None:
+        self._path = path
+        self._open = ExitStack()
+        self._attributes = attributes
+        self._rows = dict.fromkeys(TABLES, 0)
+
+    def __enter__(self) -> Self:
+        temporary = self._open.enter_context(atomic_path(self._path))
+        self._file = self._open.enter_context(h5py.File(temporary, "w", libver=("v110", "v110")))
+        self._file.attrs["format"] = FORMAT
+        for name, value in self._attributes.items():
+            self._file.attrs[name] = value
+        for group, columns in TABLES.items():
+            for column, (kind, unit, meaning) in columns.items():
+                data = self._file.create_dataset(
+                    f"{group}/{column}", (0,), kind, maxshape=(None,), chunks=(16384,), shuffle=True,
+                    compression="gzip", compression_opts=1,
+                )  # fmt: skip
+                data.attrs["unit"] = unit
+                data.attrs["meaning"] = meaning
+        return self
+
+    def append(self, group: str, fill: int, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Add rows of one fill to a table.
+
+        Parameters
+        ----------
+        group : str
+            A name in :data:`TABLES`.
+        fill : int
+            Event serial, repeated in every row.
+        columns : mapping of str to array (n,)
+            All columns of the group but ``fill``; others are ignored.
+        """
+        wanted = [name for name in TABLES[group] if name != "fill"]
+        rows = len(columns[wanted[0]])
+        start = self._rows[group]
+        for name in TABLES[group]:
+            data = self._file[f"{group}/{name}"]
+            data.resize((start + rows,))
+            data[start:] = fill if name == "fill" else columns[name]
+        self._rows[group] += rows
+
+    def write_field(self, theta: NDArray[np.float64], normal: NDArray[np.float64], skew: NDArray[np.float64]) -> None:
+        """The storage field the muons felt: multipoles at 45 mm over the azimuth, in parts per million of the dipole.
+
+        Parameters
+        ----------
+        theta : array (m,) [rad]
+        normal, skew : arrays (m, orders) [ppm]
+            Order 0 of ``normal`` is the dipole's difference from its mean.
+        """
+        group = self._file.create_group("field")
+        for name, values, unit in (("theta", theta, "rad"), ("normal", normal, "ppm"), ("skew", skew, "ppm")):
+            group.create_dataset(name, data=values).attrs["unit"] = unit
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)

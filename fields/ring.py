@@ -20,6 +20,7 @@ TWO_PI = 2.0 * math.pi
 R0 = 7.112  # design radius [m]; G1
 B0_NOMINAL = 1.4513  # storage field [T]; MT, and the same in the fast-rotation analysis tjbarrett96/gm2fr
 R_REFERENCE = 0.045  # radius at which multipoles are quoted, and of the storage aperture [m]; G2, TR
+KICKER_HALF_GAP = 0.0511  # from the centre to the face of a kicker plate [m]; G1
 QUAD_HALF_GAP = 0.050  # from the centre to the face of a quad plate [m]; G1 quad.fcl
 
 
@@ -72,11 +73,13 @@ class Quad:
 
 @dataclass(frozen=True)
 class Collimator:
-    """Ring of copper with a round hole; azimuth [rad], radius of the hole [m]."""
+    """Ring of copper with a round hole; azimuth [rad], radius of the hole, outer radius and thickness [m]."""
 
     name: str
     theta: float
     radius: float = R_REFERENCE  # five collimators of 45 mm: best estimate (recalled), G1 rMin 45 mm
+    outer_radius: float = 0.055  # G1 rMax
+    thickness: float = 6.35e-3  # G1
 
 
 @dataclass(frozen=True)

@@ -42,15 +42,16 @@ class March:
     Attributes
     ----------
     block
-        ``block(scratch, rows, kinds, parameters, first, last, lanes)`` marches lanes 0 to lanes-1 past
-        stations first to last-1; scratch is a flat array with a row of ``WIDTH`` lanes for each variable.
+        ``block(scratch, rows, kinds, parameters, base, first, last, lanes)`` marches lanes 0 to lanes-1 past
+        stations first to last-1; scratch is a flat array with a row of ``WIDTH`` lanes for each variable. Station
+        s has the kind kinds[s] and the numbers rows[base + s]: a turn of its own begins at its own base.
     one
-        ``one(state..., passive..., constants..., rows, kinds, parameters, first, last)`` returns state and
+        ``one(state..., passive..., constants..., rows, kinds, parameters, base, first, last)`` returns state and
         passive variables of a single particle; to be called from kernels on CPU and GPU.
     part
         As ``one`` with a last argument, the fraction of each stage that is crossed.
     row
-        ``row(rows, s)`` returns the row of one station as a tuple.
+        ``row(rows, s)`` returns one row as a tuple.
     """
 
     def __init__(
@@ -67,13 +68,14 @@ class March:
         self.kinds = sorted(steps)
         space: dict[str, Any] = {f"step_{kind}": step for kind, step in steps.items()}
         space |= {"scale": scale, "__name__": __name__}
-        row = "(" + " ".join(f"rows[s, {k}]," for k in range(row_length)) + ")"
+        row = "(" + " ".join(f"rows[base + s, {k}]," for k in range(row_length)) + ")"
+        lone_row = row.replace("base + ", "")
         self.source = "\n\n\n".join(
             [
                 self._block_source(f"{name}_block", row),
                 self._one_source(f"{name}_one", "", row),
                 self._one_source(f"{name}_part", ", fraction", f"scale({row}, fraction)"),
-                f"def {name}_row(rows, s):\n    return {row}\n",
+                f"def {name}_row(rows, s):\n    return {lone_row}\n",
             ]
         )
         # numba's disk cache wants a file: the loops count as part of this one.
@@ -105,7 +107,7 @@ class March:
             stores = [f"    {lane[variable]} = {variable}" for variable in self.state]
             return ["for j in range(lanes):", call, *stores]
 
-        head = f"def {name}(scratch, rows, kinds, parameters, first, last, lanes):"
+        head = f"def {name}(scratch, rows, kinds, parameters, base, first, last, lanes):"
         loop = ["    for s in range(first, last):", f"        row = {row}", "        kind = kinds[s]"]
         return "\n".join([head, *loop, *self._dispatch("        ", body)])
 
@@ -115,7 +117,7 @@ class March:
         def body(kind: int) -> list[str]:
             return [f"{', '.join(self.state)} = step_{kind}({known}, row, parameters)"]
 
-        head = f"def {name}({', '.join(self.variables)}, rows, kinds, parameters, first, last{more}):"
+        head = f"def {name}({', '.join(self.variables)}, rows, kinds, parameters, base, first, last{more}):"
         loop = ["    for s in range(first, last):", f"        row = {row}", "        kind = kinds[s]"]
         back = f"    return {', '.join((*self.state, *self.passive))}"
         return "\n".join([head, *loop, *self._dispatch("        ", body), back])

@@ -10,28 +10,23 @@ and the addition that they name (``add`` is atomic on a GPU).
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpu.kernel import scalar
 from gpu.march import GROUP, WIDTH
+from tracking.aperture import cross, in_metal, misses, outside, put, put_lost
 from tracking.bunch import State
 from tracking.orbit import place
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from tracking.state import COLUMNS, STATE
 
 TWO_PI = 2.0 * math.pi
 STORED, DECAYED = int(State.STORED), int(State.DECAYED)
-LOST_COLLIMATOR, LOST_WALL = int(State.LOST_COLLIMATOR), int(State.LOST_WALL)
 
-STATE = 8  # columns that move: u, px, v, py, tau, sx, sy, ss; then e, dp, ip, ie, and the stop time
-COLUMNS = 13
 # A turn lasts at most this much longer than that of the reference: 0.64 % at dp/p = 0.6 %, and the betatron
-# motion.
-LATE = 1.02
+# motion; 6 % for injected muons that the inflector lets through and no collimator has stopped yet.
+LATE = 1.08
 NEWTON = 5  # passes for the fraction at which a muon stops; each gains three digits
 FIXED_POINT = 2.0**40  # moments are summed as integers, so that no order of summation matters
 
@@ -43,41 +38,6 @@ march_row: Any = None
 potential: Any = None
 scale: Any = None
 add: Any = None
-
-
-class Muons(NamedTuple):
-    """Muons in the units of the step."""
-
-    columns: FloatArray  # (COLUMNS, n)
-    fate: IntArray  # (n,) State
-    turn: IntArray  # (n,) completed turns since the begin of tracking
-    theta: FloatArray  # (n,)
-    phi: FloatArray  # (n,) potential where the muon stands
-
-
-class Marks(NamedTuple):
-    """Collimators and observers, in order of azimuth."""
-
-    theta: FloatArray  # (m,)
-    observer: IntArray  # (m,) number of the observer; -1: collimator
-    radius2: FloatArray  # (m,) squared radius of the hole
-    station: IntArray  # (m,) stations that lie before it
-    fraction: FloatArray  # (m,) place in its piece
-    piece_first: IntArray  # (pieces + 1,) first mark of each piece
-    side_rows: FloatArray  # (rows, row_length) side tracks from the last station to the marks
-    side_kinds: IntArray  # (rows,)
-    side_first: IntArray  # (m + 1,) first row of each side track
-    guard: FloatArray  # (m, 4) the side track as one bend: angle, sine, cosine; squared radius that is safe then
-
-
-class Samples(NamedTuple):
-    """What observers see."""
-
-    every: int  # turns between samples
-    values: FloatArray  # (8, observers, samples, n): state at the observer, tau replaced by time; or size 0
-    alive: NDArray[np.bool_]  # (observers, samples, n)
-    sums: IntArray  # (blocks, observers, samples of this call, 5): count, x, y, x^2, y^2; or size 0
-    first_turn: int  # turn of the first sample in sums
 
 
 def record(sample, block, observer, i, k, u, px, v, py, t, sx, sy, ss):
@@ -104,38 +64,12 @@ def record(sample, block, observer, i, k, u, px, v, py, t, sx, sy, ss):
 
 
 @scalar
-def put(muons, i, fate, k, theta, phi, u, px, v, py, tau, sx, sy, ss):
-    """Write a muon back."""
-    muons.columns[0, i] = u
-    muons.columns[1, i] = px
-    muons.columns[2, i] = v
-    muons.columns[3, i] = py
-    muons.columns[4, i] = tau
-    muons.columns[5, i] = sx
-    muons.columns[6, i] = sy
-    muons.columns[7, i] = ss
-    muons.fate[i] = fate
-    muons.turn[i] = k
-    muons.theta[i] = theta
-    muons.phi[i] = phi
+def first_row(table, k, rows):
+    """Where the rows of turn k begin in an array with so many rows a turn."""
+    return (k - table.first) * rows if table.turns > 1 else 0
 
 
-@scalar
-def outside(u, v, radius2):
-    """Whether a muon is outside the hole of a collimator; a number that overflowed is."""
-    return not (u * u + v * v <= radius2)
-
-
-@scalar
-def put_lost(muons, i, k, theta, u, px, v, py, tau, sx, sy, ss):
-    """Freeze a muon that is outside a hole; if its orbit overflowed, where it was last written."""
-    if math.isfinite(u) and math.isfinite(v) and math.isfinite(px + py + tau):
-        put(muons, i, LOST_COLLIMATOR, k, theta, 0.0, u, px, v, py, tau, sx, sy, ss)
-    else:
-        muons.fate[i] = LOST_WALL
-
-
-def finish(muons, block, i, k, turns, table, parameters, marks, sample, u, px, v, py, tau, sx, sy, ss):
+def finish(muons, block, i, k, turns, table, parameters, marks, matter, sample, u, px, v, py, tau, sx, sy, ss):
     """Follow one muon alone from the begin of turn k until it stops, is lost, or the turns are over."""
     e = muons.columns[8, i]
     dp = muons.columns[9, i]
@@ -143,14 +77,26 @@ def finish(muons, block, i, k, turns, table, parameters, marks, sample, u, px, v
     ie = muons.columns[11, i]
     stop = muons.columns[12, i]
     while k < turns:
+        base = first_row(table, k, table.stage_kinds.size)
         for p in range(table.piece_first.size - 1):
             first = table.piece_first[p]
             last = table.piece_first[p + 1]
             angle = TWO_PI * k + table.piece_start[p]
             length = table.piece_start[p + 1] - table.piece_start[p]
+            for m in range(marks.piece_first[p], marks.piece_first[p + 1]):
+                at_begin = marks.observer[m] < 0 and marks.fraction[m] == 0.0 and angle >= table.entry
+                if at_begin and misses(u, v, m, marks):
+                    if not in_metal(u, v, m, marks, matter):
+                        put_lost(muons, i, k, m, marks, u, px, v, py, tau, sx, sy, ss)
+                        return
+                    px, py, tau, sx, sy, ss = cross(muons, i, angle, m, marks, matter, px, py, tau, sx, sy, ss)
+                    e = muons.columns[8, i]
+                    dp = muons.columns[9, i]
+                    ip = muons.columns[10, i]
+                    ie = muons.columns[11, i]
             bu, bpx, bv, bpy, btau, bsx, bsy, bss = march_part(
                 u, px, v, py, tau, sx, sy, ss, e, dp, ip, ie,
-                table.stage_rows, table.stage_kinds, parameters, first, last, 1.0,
+                table.stage_rows, table.stage_kinds, parameters, base, first, last, 1.0,
             )  # fmt: skip
             until = 2.0
             if btau + e * (angle + length) >= stop:
@@ -159,27 +105,28 @@ def finish(muons, block, i, k, turns, table, parameters, marks, sample, u, px, v
                 for _ in range(NEWTON):
                     bu, bpx, bv, bpy, btau, bsx, bsy, bss = march_part(
                         u, px, v, py, tau, sx, sy, ss, e, dp, ip, ie,
-                        table.stage_rows, table.stage_kinds, parameters, first, last, until,
+                        table.stage_rows, table.stage_kinds, parameters, base, first, last, until,
                     )  # fmt: skip
                     late = btau + e * (angle + length * until) - stop
                     until = min(max(until - late * pace, 0.0), 1.0)
             for m in range(marks.piece_first[p], marks.piece_first[p + 1]):
-                if marks.fraction[m] <= until:
+                seen = marks.fraction[m] <= until and TWO_PI * k + marks.theta[m] >= table.entry
+                if seen and (marks.observer[m] >= 0 or marks.fraction[m] > 0.0):
                     mu, mpx, mv, mpy, mtau, msx, msy, mss = march_part(
                         u, px, v, py, tau, sx, sy, ss, e, dp, ip, ie,
-                        table.stage_rows, table.stage_kinds, parameters, first, last, marks.fraction[m],
+                        table.stage_rows, table.stage_kinds, parameters, base, first, last, marks.fraction[m],
                     )  # fmt: skip
                     if marks.observer[m] >= 0:
                         t = mtau + e * (TWO_PI * k + marks.theta[m])
                         record(sample, block, marks.observer[m], i, k, mu, mpx, mv, mpy, t, msx, msy, mss)
-                    elif outside(mu, mv, marks.radius2[m]):
-                        put_lost(muons, i, k, marks.theta[m], mu, mpx, mv, mpy, mtau, msx, msy, mss)
+                    elif misses(mu, mv, m, marks):
+                        put_lost(muons, i, k, m, marks, mu, mpx, mv, mpy, mtau, msx, msy, mss)
                         return
             u, px, v, py, tau, sx, sy, ss = bu, bpx, bv, bpy, btau, bsx, bsy, bss
             if until < 2.0:
                 phi = 0.0
                 if table.stage_kinds[first] & 1 and 0.0 < until < 1.0:
-                    phi, _, _ = potential(u, v, march_row(table.stage_rows, first))
+                    phi, _, _ = potential(u, v, march_row(table.stage_rows, base + first))
                 theta = table.piece_start[p] + until * length
                 put(muons, i, DECAYED, k, theta, phi, u, px, v, py, tau, sx, sy, ss)
                 return
@@ -187,7 +134,7 @@ def finish(muons, block, i, k, turns, table, parameters, marks, sample, u, px, v
     put(muons, i, STORED, turns, 0.0, 0.0, u, px, v, py, tau, sx, sy, ss)
 
 
-def on_cpu(first_block, last_block, muons, order, turn, last_turn, turns, table, parameters, marks, sample):
+def on_cpu(first_block, last_block, muons, order, turn, last_turn, turns, table, parameters, marks, matter, sample):
     """March blocks of `WIDTH` muons, listed in ``order``, from one turn to another."""
     scratch = np.empty(COLUMNS * WIDTH)
     side = np.empty(COLUMNS * WIDTH)
@@ -196,26 +143,33 @@ def on_cpu(first_block, last_block, muons, order, turn, last_turn, turns, table,
         count = min(WIDTH, order.size - block * WIDTH)
         load(scratch, index, muons, order, block * WIDTH, count)
         for k in range(turn, last_turn):
-            count = take_out_stopping(scratch, index, count, muons, block, k, turns, table, parameters, marks, sample)
+            count = take_out_stopping(
+                scratch, index, count, muons, block, k, turns, table, parameters, marks, matter, sample
+            )
             if count == 0:
                 break
             lanes = (count + GROUP - 1) // GROUP * GROUP
+            base = first_row(table, k, table.kinds.size)
             station = 0
             for m in range(marks.theta.size):
-                if marks.observer[m] < 0 or k % sample.every == 0:
-                    march_block(scratch, table.rows, table.kinds, parameters, station, marks.station[m], lanes)
+                wanted = marks.observer[m] < 0 or k % sample.every == 0
+                if wanted and TWO_PI * k + marks.theta[m] >= table.entry:
+                    march_block(scratch, table.rows, table.kinds, parameters, base, station, marks.station[m], lanes)
                     station = marks.station[m]
                     if marks.observer[m] < 0:
-                        hit = count_outside(scratch, lanes, m, marks)
+                        hit = count_outside(scratch, lanes, m + first_row(table, k, marks.theta.size), m, marks)
                         if hit > 0:
-                            count = take_out_lost(scratch, side, index, count, muons, k, m, marks, parameters)
+                            count = take_out_lost(
+                                scratch, side, index, count, muons, k, m, table, marks, matter, parameters
+                            )
                     else:
-                        look(scratch, side, index, count, lanes, block, k, m, marks, parameters, sample)
-            march_block(scratch, table.rows, table.kinds, parameters, station, table.kinds.size, lanes)
+                        look(scratch, side, index, count, lanes, block, k, m, table, marks, parameters, sample)
+            march_block(scratch, table.rows, table.kinds, parameters, base, station, table.kinds.size, lanes)
         for j in range(count):
             for c in range(STATE):
                 muons.columns[c, index[j]] = scratch[c * WIDTH + j]
             muons.turn[index[j]] = last_turn
+            muons.theta[index[j]] = 0.0
 
 
 @scalar
@@ -250,7 +204,7 @@ def remove(scratch, index, j, count):
     return end
 
 
-def take_out_stopping(scratch, index, count, muons, block, k, turns, table, parameters, marks, sample):
+def take_out_stopping(scratch, index, count, muons, block, k, turns, table, parameters, marks, matter, sample):
     """Finish the muons that may stop in turn k, and free their lanes."""
     stopping = 0
     for j in range(WIDTH):
@@ -262,7 +216,7 @@ def take_out_stopping(scratch, index, count, muons, block, k, turns, table, para
         end = scratch[4 * WIDTH + j] + scratch[8 * WIDTH + j] * (TWO_PI * (k + LATE))
         if end >= scratch[12 * WIDTH + j]:
             finish(
-                muons, block, index[j], k, turns, table, parameters, marks, sample,
+                muons, block, index[j], k, turns, table, parameters, marks, matter, sample,
                 scratch[j], scratch[WIDTH + j], scratch[2 * WIDTH + j], scratch[3 * WIDTH + j],
                 scratch[4 * WIDTH + j],
                 scratch[5 * WIDTH + j], scratch[6 * WIDTH + j], scratch[7 * WIDTH + j],
@@ -271,48 +225,80 @@ def take_out_stopping(scratch, index, count, muons, block, k, turns, table, para
     return count
 
 
-def walk_aside(scratch, side, lanes, m, marks, parameters):
+def walk_aside(scratch, side, lanes, k, m, table, marks, parameters):
     """Copy the block and march the copy to a mark, so that looking never changes the orbit."""
-    for k in range((COLUMNS - 1) * WIDTH):
-        side[k] = scratch[k]
+    for c in range((COLUMNS - 1) * WIDTH):
+        side[c] = scratch[c]
     first = marks.side_first[m]
     last = marks.side_first[m + 1]
-    march_block(side, marks.side_rows, marks.side_kinds, parameters, first, last, lanes)
+    base = first_row(table, k, marks.side_kinds.size)
+    march_block(side, marks.side_rows, marks.side_kinds, parameters, base, first, last, lanes)
 
 
-def count_outside(scratch, lanes, m, marks):
-    """Count lanes that may be outside the hole of a collimator, on one bend instead of the side track."""
+def count_outside(scratch, lanes, g, m, marks):
+    """Count lanes that may be outside an aperture, on one bend instead of the side track."""
     hit = 0
-    alpha = marks.guard[m, 0]
-    sine = marks.guard[m, 1]
-    cosine = marks.guard[m, 2]
-    radius2 = marks.guard[m, 3]
+    alpha = marks.guard[g, 0]
+    sine = marks.guard[g, 1]
+    cosine = marks.guard[g, 2]
+    radius2 = marks.guard[g, 3]
+    half_x = marks.guard[g, 4]
+    half_y = marks.guard[g, 5]
     for j in range(lanes):
         u, v = place(
             scratch[j], scratch[WIDTH + j], scratch[2 * WIDTH + j], scratch[3 * WIDTH + j],
             scratch[9 * WIDTH + j], scratch[10 * WIDTH + j], alpha, sine, cosine,
         )  # fmt: skip
-        hit += 1 if outside(u, v, radius2) else 0
+        hit += 1 if outside(u, v, radius2, half_x, half_y) else 0
     return hit
 
 
-def take_out_lost(scratch, side, index, count, muons, k, m, marks, parameters):
-    """Freeze the muons that are outside a collimator's hole, and free their lanes."""
-    walk_aside(scratch, side, WIDTH, m, marks, parameters)
+def take_out_lost(scratch, side, index, count, muons, k, m, table, marks, matter, parameters):
+    """Freeze the muons that are outside an aperture and free their lanes, or take them through its metal."""
+    walk_aside(scratch, side, WIDTH, k, m, table, marks, parameters)
     for j in range(count - 1, -1, -1):
-        if outside(side[j], side[2 * WIDTH + j], marks.radius2[m]):
-            put_lost(
-                muons, index[j], k, marks.theta[m],
-                side[j], side[WIDTH + j], side[2 * WIDTH + j], side[3 * WIDTH + j],
-                side[4 * WIDTH + j], side[5 * WIDTH + j], side[6 * WIDTH + j], side[7 * WIDTH + j],
-            )  # fmt: skip
-            count = remove(scratch, index, j, count)
+        if misses(side[j], side[2 * WIDTH + j], m, marks):
+            if in_metal(side[j], side[2 * WIDTH + j], m, marks, matter):
+                cross_in_lane(scratch, side, index, j, muons, k, m, table, marks, matter, parameters)
+            else:
+                put_lost(
+                    muons, index[j], k, m, marks,
+                    side[j], side[WIDTH + j], side[2 * WIDTH + j], side[3 * WIDTH + j],
+                    side[4 * WIDTH + j], side[5 * WIDTH + j], side[6 * WIDTH + j], side[7 * WIDTH + j],
+                )  # fmt: skip
+                count = remove(scratch, index, j, count)
     return count
 
 
-def look(scratch, side, index, count, lanes, block, k, m, marks, parameters, sample):
+def cross_in_lane(scratch, side, index, j, muons, k, m, table, marks, matter, parameters):
+    """Take the muon of a lane through metal, and back along the side track, which is a bend, to where its lane is."""
+    i = index[j]
+    px, py, tau, sx, sy, ss = cross(
+        muons, i, TWO_PI * k + marks.theta[m], m, marks, matter,
+        side[WIDTH + j], side[3 * WIDTH + j], side[4 * WIDTH + j],
+        side[5 * WIDTH + j], side[6 * WIDTH + j], side[7 * WIDTH + j],
+    )  # fmt: skip
+    base = first_row(table, k, marks.side_kinds.size)
+    u, px, v, py, tau, sx, sy, ss = march_part(
+        side[j], px, side[2 * WIDTH + j], py, tau, sx, sy, ss,
+        muons.columns[8, i], muons.columns[9, i], muons.columns[10, i], muons.columns[11, i],
+        marks.side_rows, marks.side_kinds, parameters, base, marks.side_first[m], marks.side_first[m + 1], -1.0,
+    )  # fmt: skip
+    scratch[j] = u
+    scratch[WIDTH + j] = px
+    scratch[2 * WIDTH + j] = v
+    scratch[3 * WIDTH + j] = py
+    scratch[4 * WIDTH + j] = tau
+    scratch[5 * WIDTH + j] = sx
+    scratch[6 * WIDTH + j] = sy
+    scratch[7 * WIDTH + j] = ss
+    for c in range(STATE, COLUMNS - 1):
+        scratch[c * WIDTH + j] = muons.columns[c, i]
+
+
+def look(scratch, side, index, count, lanes, block, k, m, table, marks, parameters, sample):
     """Record what an observer sees of a block."""
-    walk_aside(scratch, side, lanes, m, marks, parameters)
+    walk_aside(scratch, side, lanes, k, m, table, marks, parameters)
     for j in range(count):
         t = side[4 * WIDTH + j] + side[8 * WIDTH + j] * (TWO_PI * k + marks.theta[m])
         record(
@@ -322,7 +308,7 @@ def look(scratch, side, index, count, lanes, block, k, m, marks, parameters, sam
         )  # fmt: skip
 
 
-def on_gpu(a, muons, order, turn, last_turn, turns, table, parameters, marks, sample):
+def on_gpu(a, muons, order, turn, last_turn, turns, table, parameters, marks, matter, sample):
     """The same for one muon with its state in registers: number ``a`` in the order."""
     i = order[a]
     u = muons.columns[0, i]
@@ -340,29 +326,45 @@ def on_gpu(a, muons, order, turn, last_turn, turns, table, parameters, marks, sa
     stop = muons.columns[12, i]
     for k in range(turn, last_turn):
         if tau + e * (TWO_PI * (k + LATE)) >= stop:
-            finish(muons, 0, i, k, turns, table, parameters, marks, sample, u, px, v, py, tau, sx, sy, ss)
+            finish(muons, 0, i, k, turns, table, parameters, marks, matter, sample, u, px, v, py, tau, sx, sy, ss)
             return
+        base = first_row(table, k, table.kinds.size)
+        aside = first_row(table, k, marks.side_kinds.size)
         station = 0
         for m in range(marks.theta.size):
             u, px, v, py, tau, sx, sy, ss = march_one(
                 u, px, v, py, tau, sx, sy, ss, e, dp, ip, ie,
-                table.rows, table.kinds, parameters, station, marks.station[m],
+                table.rows, table.kinds, parameters, base, station, marks.station[m],
             )  # fmt: skip
             station = marks.station[m]
-            if marks.observer[m] < 0 or k % sample.every == 0:
+            wanted = marks.observer[m] < 0 or k % sample.every == 0
+            if wanted and TWO_PI * k + marks.theta[m] >= table.entry:
                 mu, mpx, mv, mpy, mtau, msx, msy, mss = march_one(
                     u, px, v, py, tau, sx, sy, ss, e, dp, ip, ie,
-                    marks.side_rows, marks.side_kinds, parameters,
+                    marks.side_rows, marks.side_kinds, parameters, aside,
                     marks.side_first[m], marks.side_first[m + 1],
                 )  # fmt: skip
                 if marks.observer[m] >= 0:
                     t = mtau + e * (TWO_PI * k + marks.theta[m])
                     record(sample, 0, marks.observer[m], i, k, mu, mpx, mv, mpy, t, msx, msy, mss)
-                elif outside(mu, mv, marks.radius2[m]):
-                    put_lost(muons, i, k, marks.theta[m], mu, mpx, mv, mpy, mtau, msx, msy, mss)
-                    return
+                elif misses(mu, mv, m, marks):
+                    if not in_metal(mu, mv, m, marks, matter):
+                        put_lost(muons, i, k, m, marks, mu, mpx, mv, mpy, mtau, msx, msy, mss)
+                        return
+                    mpx, mpy, mtau, msx, msy, mss = cross(
+                        muons, i, TWO_PI * k + marks.theta[m], m, marks, matter, mpx, mpy, mtau, msx, msy, mss
+                    )
+                    e = muons.columns[8, i]
+                    dp = muons.columns[9, i]
+                    ip = muons.columns[10, i]
+                    ie = muons.columns[11, i]
+                    u, px, v, py, tau, sx, sy, ss = march_part(
+                        mu, mpx, mv, mpy, mtau, msx, msy, mss, e, dp, ip, ie,
+                        marks.side_rows, marks.side_kinds, parameters, aside,
+                        marks.side_first[m], marks.side_first[m + 1], -1.0,
+                    )  # fmt: skip
         u, px, v, py, tau, sx, sy, ss = march_one(
             u, px, v, py, tau, sx, sy, ss, e, dp, ip, ie,
-            table.rows, table.kinds, parameters, station, table.kinds.size,
+            table.rows, table.kinds, parameters, base, station, table.kinds.size,
         )  # fmt: skip
     put(muons, i, STORED, last_turn, 0.0, 0.0, u, px, v, py, tau, sx, sy, ss)

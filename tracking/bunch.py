@@ -11,7 +11,7 @@ from tracking.muon import MASS, Reference
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-INTEGER_FIELDS = frozenset({"state", "number", "turn"})
+INTEGER_FIELDS = frozenset({"state", "number", "turn", "crossings"})
 
 
 class State(IntEnum):
@@ -19,16 +19,18 @@ class State(IntEnum):
 
     STORED = 0
     DECAYED = 1
-    LOST_COLLIMATOR = 2
-    LOST_WALL = 3
+    LOST_COLLIMATOR = 2  # outside the hole of a collimator, or beyond its metal
+    LOST_WALL = 3  # its orbit left the range of numbers
+    LOST_PLATE = 4  # at a plate of a quad or kicker
+    LOST_MAP = 5  # further from the centre than the fields are known
 
 
 class Bunch(NamedTuple):
     """Muons of one fill, each described where it is now.
 
-    A stored muon stands at ``theta = 0``; a decayed or lost one stands where it ended, with the time, azimuth
-    and turn of that place. All arrays have shape (n,) and C order; float64, except ``state``, ``number`` and
-    ``turn`` (int64).
+    A stored muon stands at ``theta = 0``, or where it entered the ring if it has not been tracked yet; a decayed or
+    lost one stands where it ended, with the time, azimuth and turn of that place. All arrays have shape (n,) and C
+    order; float64, except ``state``, ``number``, ``turn`` and ``crossings`` (int64).
     """
 
     x: FloatArray  # radial offset from R0, outwards [m]
@@ -46,6 +48,7 @@ class Bunch(NamedTuple):
     state: IntArray  # State
     number: IntArray  # index of the muon in the fill
     turn: IntArray  # completed turns
+    crossings: IntArray  # passages through metal
 
     @classmethod
     def empty(cls, n: int) -> Self:

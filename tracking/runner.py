@@ -39,6 +39,7 @@ class Runner:
         block.take_out_stopping,
         block.walk_aside,
         block.count_outside,
+        block.cross_in_lane,
         block.take_out_lost,
         block.look,
     )

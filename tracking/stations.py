@@ -4,40 +4,58 @@ The circumference is cut into pieces: slices of quads, and free bends (cut finer
 felt). A piece is a sequence of *stages*, each a bend and then a kick. For the march past the whole ring the
 bends of neighbouring stages are joined into one station; the stages themselves serve a muon that stops inside
 a piece, which is then crossed to a fraction only.
+
+The table holds for all turns alike. Where something changes from turn to turn, :mod:`tracking.changes` makes a
+table with rows of its own for each turn from it.
 """
 
-import itertools
 import math
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fields.quads import QuadSettings
-from fields.ring import R_REFERENCE, Ring
+from fields.ring import Ring
 from fields.storage import StorageField
+from tracking.deposit import deposit
 from tracking.muon import ANOMALY, MASS, Reference, reference
-from tracking.schemes import SABA2C, SCHEMES, Scheme
-from tracking.step import BEND, ELECTRIC, HEAD, MAGNETIC, Options
+from tracking.pieces import Piece, cut_ring
+from tracking.pulses import KickerPulses
+from tracking.schemes import SCHEMES, Scheme
+from tracking.step import BEND, ELECTRIC, HEAD, MAGNETIC, PULSED, Options
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 TWO_PI = 2.0 * math.pi
-_EDGE = 1e-9  # azimuths closer than this are one place [rad]
+_NO_GRADIENT = 1e-300  # stands for 0 where the commutator is divided by the gradient
 
 
 class StationTable(NamedTuple):
     """The ring as arrays for kernels."""
 
-    rows: FloatArray  # (stations, row_length): one turn from theta = 0, ends with a bend to 2 pi
+    rows: FloatArray  # (turns x stations, row_length): each turn from theta = 0, ends with a bend to 2 pi
     kinds: IntArray  # (stations,)
-    stage_rows: FloatArray  # (stages, row_length): bends not joined
+    stage_rows: FloatArray  # (turns x stages, row_length): bends not joined
     stage_kinds: IntArray  # (stages,)
     piece_first: IntArray  # (pieces + 1,): first stage of each piece
     piece_start: FloatArray  # (pieces + 1,): azimuth of its begin [rad]
     piece_station: IntArray  # (pieces,): stations that lie before it
     piece_wait: FloatArray  # (pieces,): bend still to come from the last of these stations to its begin [rad]
+    turns: int  # turns that have rows of their own; 1: all turns are alike
+    first: int  # turn of the first rows
+    entry: float  # azimuth at which the muons enter in turn 0 [rad]
+
+
+class Slots(NamedTuple):
+    """What each row of a table belongs to; arrays (rows,)."""
+
+    quad: IntArray  # number of the quad in the ring, -1: none
+    start: FloatArray  # azimuth of the begin of its piece [rad]
+    length: FloatArray  # of the piece [rad]
+    weight: FloatArray  # share of the piece in this kick; 0: no kick
+    place: FloatArray  # azimuth of the kick [rad]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,35 +63,17 @@ class RingTables:
     """A ring ready for tracking."""
 
     ring: Ring
+    quads: QuadSettings
     reference: Reference
     options: Options
     stations: StationTable
-    parameters: tuple[float, float, float]  # 1/(2 beta0), a/m, eta/(2m) in units of p0
+    slots: Slots  # of the stations
+    stage_slots: Slots
+    parameters: tuple[Any, ...]  # 1/(2 beta0), a/m, eta/(2m) in units of p0; with kickers their pulses
     scheme: str
     kicks: int  # kicks of the quads in a turn
     anomaly: float
     field_index: float
-
-
-@dataclass
-class _Piece:
-    """A slice of a quad or of a free bend, while the table is being made."""
-
-    start: float
-    end: float
-    potential: NDArray[np.complex128] | None  # a_n of the quad in units of p0 c, n = 0 to order, for z = u + i v
-    bends: tuple[float, ...] = (1.0,)
-    kicks: tuple[float, ...] = ()
-    maps: list[NDArray[np.complex128]] = field(default_factory=list)
-
-    @property
-    def length(self) -> float:
-        return self.end - self.start
-
-    @property
-    def nodes(self) -> FloatArray:
-        """Azimuths of the kicks."""
-        return self.start + self.length * np.cumsum(self.bends[:-1])
 
 
 def ring_tables(
@@ -88,6 +88,9 @@ def ring_tables(
     anomaly: float = ANOMALY,
     eta: float = 0.0,
     slope: bool = True,
+    kickers: KickerPulses | None = None,
+    electric_order: int = 2,
+    magnetic_order: int = -1,
 ) -> RingTables:
     """Make the station table of a ring.
 
@@ -111,6 +114,10 @@ def ring_tables(
         Magnetic anomaly, and electric dipole moment in units of e/(4 m c) hbar.
     slope
         The slope term of the quads; False only to study its size.
+    kickers
+        Pulses of the three kickers, for the first turns after injection.
+    electric_order, magnetic_order
+        Orders that the rows have room for at least, where what changes in time needs more than what is static.
 
     Raises
     ------
@@ -123,18 +130,27 @@ def ring_tables(
         raise ValueError("the tracker knows straight multipoles only: set toroidal = False in the quad settings.")
     ref = reference(storage.b0, ring.radius)
     chosen = SCHEMES[scheme]
-    has_map = bool(np.any(storage.c[:, 0] != storage.b0) or np.any(storage.c[:, 1:] != 0.0))
-    pieces = _pieces(ring, quads, ref, chosen, refine, map_stations if has_map else 0)
-    options = Options(spin, eta != 0.0, slope, _electric_order(pieces), storage.order if has_map else -1)
-    if has_map:
-        _deposit(pieces, storage, ref)
+    static_map = bool(np.any(storage.c[:, 0] != storage.b0) or np.any(storage.c[:, 1:] != 0.0))
+    order = max(storage.order if static_map else -1, magnetic_order)
+    pieces = cut_ring(ring, quads, ref, chosen, refine, map_stations if order >= 0 else 0, kickers is not None)
+    pulsed = -1 if kickers is None else kickers.order + 1
+    options = Options(spin, eta != 0.0, slope, max(_electric_order(pieces), electric_order), order, pulsed)
+    if order >= 0:
+        deposit(pieces, storage, ref, order)
     m = MASS / ref.p0_gev
+    parameters: tuple[Any, ...] = (0.5 / ref.beta0, anomaly / m, 0.5 * eta / m)
+    if kickers is not None:
+        parameters = (*parameters, kickers.in_units(ref))
+    stations, slots, stage_slots = _table(pieces, options, chosen, ref, kickers)
     return RingTables(
         ring=ring,
+        quads=quads,
         reference=ref,
         options=options,
-        stations=_table(pieces, options, chosen, ref),
-        parameters=(0.5 / ref.beta0, anomaly / m, 0.5 * eta / m),
+        stations=stations,
+        slots=slots,
+        stage_slots=stage_slots,
+        parameters=parameters,
         scheme=scheme,
         kicks=sum(len(piece.kicks) for piece in pieces if piece.potential is not None),
         anomaly=anomaly,
@@ -142,38 +158,7 @@ def ring_tables(
     )
 
 
-def _pieces(
-    ring: Ring, quads: QuadSettings, ref: Reference, scheme: Scheme, refine: int, map_stations: int
-) -> list[_Piece]:
-    """Cut the circumference into slices of quads and free bends."""
-    free = TWO_PI - sum(quad.length for quad in ring.quads)
-    pieces: list[_Piece] = []
-    here = 0.0
-    for quad in (*ring.quads, None):
-        start = TWO_PI if quad is None else quad.theta_start
-        if map_stations:
-            borders = [here, *(c.theta for c in ring.collimators if here < c.theta < start), start]
-            count = map_stations / len(SABA2C.kicks)
-            for a, b in itertools.pairwise(borders):
-                edges = np.linspace(a, b, max(1, round(count * (b - a) / free)) + 1)
-                pieces += [
-                    _Piece(c, d, None, SABA2C.bends, SABA2C.kicks)
-                    for c, d in itertools.pairwise(edges)
-                    if d - c > _EDGE
-                ]
-        elif start - here > _EDGE:
-            pieces.append(_Piece(here, start, None))
-        if quad is not None:
-            a_n = quads.coefficients(quad.name)
-            unit = 1e-9 / ref.p0_gev * (ref.r0 / R_REFERENCE) ** np.arange(a_n.size)
-            count = max(1, round(quad.length / scheme.slice_angle)) * refine
-            edges = np.linspace(quad.theta_start, quad.theta_end, count + 1)
-            pieces += [_Piece(a, b, a_n * unit, scheme.bends, scheme.kicks) for a, b in itertools.pairwise(edges)]
-            here = quad.theta_end
-    return pieces
-
-
-def _electric_order(pieces: list[_Piece]) -> int:
+def _electric_order(pieces: list[Piece]) -> int:
     """Highest order of any quad; 2 if all are pure normal quadrupoles."""
     order = 2
     for piece in pieces:
@@ -184,55 +169,9 @@ def _electric_order(pieces: list[_Piece]) -> int:
     return order
 
 
-def _deposit(pieces: list[_Piece], storage: StorageField, ref: Reference) -> None:
-    """Share the magnetic map among the kicks.
-
-    Each piece gives its own mean to its kicks by the weights of the scheme, so that a constant field is
-    integrated to the order of the scheme; what is left is shared by hats over the kicks nearest on either
-    side (never sampled at points: that aliases, by 200 ppb). The sum over all kicks is the integral of the
-    map.
-
-    The kicks need (1 + u)(B_y + i B_x). With multipoles of B on the midplane it continues as (1 + z) sum c_n
-    z^n.
-    """
-    cells = [piece for piece in pieces if piece.kicks]
-    nodes = np.concatenate([piece.nodes for piece in cells])
-    means = [storage.integral(piece.start, piece.end) / piece.length for piece in cells]
-    ripple = storage.hat_deposit(nodes) - _hat_deposit_of_steps(nodes, cells, means)
-    scale = (ref.r0 / R_REFERENCE) ** np.arange(storage.order + 1) / ref.b0
-    k = 0
-    for piece, mean in zip(cells, means, strict=True):
-        for weight in piece.kicks:
-            c = (weight * piece.length * mean + ripple[k]) * scale
-            c[0] -= weight * piece.length
-            w = c.copy()
-            w[1:] += c[:-1]
-            piece.maps.append(w)
-            k += 1
-
-
-def _hat_deposit_of_steps(
-    nodes: FloatArray, cells: list[_Piece], means: list[NDArray[np.complex128]]
-) -> NDArray[np.complex128]:
-    """Hat deposit of the field that is constant in each piece."""
-    order = np.argsort(nodes)
-    knots = np.concatenate(([nodes[order[-1]] - TWO_PI], nodes[order], [nodes[order[0]] + TWO_PI]))
-    result = np.zeros((nodes.size, means[0].size), dtype=np.complex128)
-    for position, k in enumerate(order):
-        left, middle, right = knots[position : position + 3]
-        for shift in (-TWO_PI, 0.0, TWO_PI):
-            for cell, mean in zip(cells, means, strict=True):
-                a, b = cell.start + shift, cell.end + shift
-                share = 0.0
-                for lo, hi, foot in ((left, middle, left), (middle, right, right)):
-                    x0, x1 = max(a, lo), min(b, hi)
-                    if x1 > x0:
-                        share += (x1 - x0) * abs(0.5 * (x0 + x1) - foot) / (hi - lo)
-                result[k] += share * mean
-    return result
-
-
-def _row(piece: _Piece, k: int, options: Options, scheme: Scheme, ref: Reference) -> tuple[FloatArray, int]:
+def _row(
+    piece: Piece, k: int, options: Options, scheme: Scheme, ref: Reference, kickers: KickerPulses | None
+) -> tuple[FloatArray, int]:
     """Row and kind of stage ``k`` of a piece; its last stage is a bend alone."""
     row = np.zeros(options.row_length)
     row[0] = piece.length * piece.bends[k]
@@ -242,60 +181,112 @@ def _row(piece: _Piece, k: int, options: Options, scheme: Scheme, ref: Reference
     if piece.potential is not None:
         kind |= ELECTRIC
         row[3] = piece.length * piece.kicks[k]
-        g = -2.0 * piece.potential[2].real
-        row[4] = scheme.commutator * (piece.length * g) ** 2 / ref.beta0
-        row[5] = g
-        if options.electric > 2:
-            coefficients = np.zeros(options.electric, dtype=np.complex128)
-            used = piece.potential[1 : options.electric + 1]
-            coefficients[: used.size] = used
-            row[HEAD : HEAD + options.electric_columns] = coefficients.view(np.float64)
+        columns = electric_columns(piece.potential[None], np.array([piece.length]), options, scheme, ref)
+        row[4:6], row[HEAD : HEAD + options.electric_columns] = columns[0, 0, :2], columns[0, 0, 2:]
     if piece.maps:
         kind |= MAGNETIC
-        row[HEAD + options.electric_columns :] = piece.maps[k].view(np.float64)
+        row[HEAD + options.electric_columns : options.pulse_column] = piece.maps[k].view(np.float64)
+    if kickers is not None and piece.kicker >= 0:
+        kind |= PULSED
+        row[options.pulse_column] = piece.nodes[k]
+        row[options.pulse_column + 1] = piece.kicker
+        row[options.pulse_column + 2 :] = (kickers.series(ref) * piece.length * piece.kicks[k]).view(np.float64)
     return row, kind
 
 
-def _table(pieces: list[_Piece], options: Options, scheme: Scheme, ref: Reference) -> StationTable:
+def electric_columns(
+    potential: NDArray[np.complex128], length: FloatArray, options: Options, scheme: Scheme, ref: Reference
+) -> FloatArray:
+    """Columns of a row that the potential of its quad decides.
+
+    Parameters
+    ----------
+    potential
+        Coefficients of (u + i v)^n in units of p0 c, shape (turns, order + 1).
+    length
+        Of the pieces that the rows belong to [rad], shape (rows,).
+
+    Returns
+    -------
+    FloatArray
+        Commutator, gradient and the series, shape (turns, rows, 2 + electric_columns).
+    """
+    turns, rows = potential.shape[0], length.size
+    g = -2.0 * potential[:, 2].real
+    g = np.where(g == 0.0, _NO_GRADIENT, g)[:, None]
+    columns = np.zeros((turns, rows, 2 + options.electric_columns))
+    columns[:, :, 0] = scheme.commutator * (length * g) ** 2 / ref.beta0
+    columns[:, :, 1] = g
+    if options.electric > 2:
+        coefficients = np.zeros((turns, options.electric), dtype=np.complex128)
+        used = potential[:, 1 : options.electric + 1]
+        coefficients[:, : used.shape[1]] = used
+        columns[:, :, 2:] = coefficients.view(np.float64)[:, None, :]
+    return columns
+
+
+def _table(
+    pieces: list[Piece], options: Options, scheme: Scheme, ref: Reference, kickers: KickerPulses | None
+) -> tuple[StationTable, Slots, Slots]:
     """Rows of all stages, and of the stations with bends joined."""
     stage_rows: list[FloatArray] = []
     stage_kinds: list[int] = []
     rows: list[FloatArray] = []
     kinds: list[int] = []
+    slots: list[tuple[float, ...]] = []
+    stage_slots: list[tuple[float, ...]] = []
     first, before, wait = [0], [], []
     pending = 0.0
     for piece in pieces:
         before.append(len(rows))
         wait.append(pending)
+        nodes = piece.nodes
         for k in range(len(piece.bends)):
-            row, kind = _row(piece, k, options, scheme, ref)
+            row, kind = _row(piece, k, options, scheme, ref, kickers)
+            is_kick = k < len(piece.kicks)
+            slot = (
+                piece.quad if is_kick else -1, piece.start, piece.length,
+                piece.kicks[k] if is_kick else 0.0, nodes[k] if is_kick else piece.end,
+            )  # fmt: skip
             stage_rows.append(row)
             stage_kinds.append(kind)
+            stage_slots.append(slot)
             pending += row[0]
             if kind != BEND:
                 rows.append(row.copy())
                 rows[-1][0] = pending
                 kinds.append(kind)
+                slots.append(slot)
                 pending = 0.0
         first.append(len(stage_rows))
     closing = np.zeros(options.row_length)
     closing[0] = pending
     rows.append(closing)
     kinds.append(BEND)
-    return StationTable(
-        rows=_with_angles(rows),
+    slots.append((-1, TWO_PI, 0.0, 0.0, TWO_PI))
+    table = StationTable(
+        rows=with_angles(np.array(rows)),
         kinds=np.array(kinds, dtype=np.int64),
-        stage_rows=_with_angles(stage_rows),
+        stage_rows=with_angles(np.array(stage_rows)),
         stage_kinds=np.array(stage_kinds, dtype=np.int64),
         piece_first=np.array(first, dtype=np.int64),
         piece_start=np.array([piece.start for piece in pieces] + [TWO_PI]),
         piece_station=np.array(before, dtype=np.int64),
         piece_wait=np.array(wait),
+        turns=1,
+        first=0,
+        entry=0.0,
     )
+    return table, _slots(slots), _slots(stage_slots)
 
 
-def _with_angles(rows: list[FloatArray]) -> FloatArray:
-    table = np.array(rows)
+def _slots(rows: list[tuple[float, ...]]) -> Slots:
+    quad, start, length, weight, place = (np.array(column, np.float64) for column in zip(*rows, strict=True))
+    return Slots(quad.astype(np.int64), start, length, weight, place)
+
+
+def with_angles(table: FloatArray) -> FloatArray:
+    """The table with sine and cosine of its bend angles filled in, read-only; shape (rows, row_length)."""
     table[:, 1] = np.sin(table[:, 0])
     table[:, 2] = np.cos(table[:, 0])
     table.flags.writeable = False

@@ -17,7 +17,7 @@ ORBIT = ("u", "px", "v", "py", "tau")
 SPIN = ("sx", "sy", "ss")
 CONSTANTS = ("e", "dp", "ip", "ie")
 
-BEND, ELECTRIC, MAGNETIC = 0, 1, 2  # kinds of station; a quad inside the magnetic map is 3
+BEND, ELECTRIC, MAGNETIC, PULSED = 0, 1, 2, 4  # kinds of station, added where they stand together
 # Columns of a row before the series: angle, its sine and cosine, kick length, corrector, gradient.
 HEAD = 6
 
@@ -30,10 +30,16 @@ class Options(NamedTuple):
     slope: bool = True  # slope term of the quads
     electric: int = 2  # highest order of the quads' potential; 2 means pure quadrupole
     magnetic: int = -1  # highest order of the magnetic map; -1: none
+    pulsed: int = -1  # highest order of the kickers' field; -1: no kickers
 
     @property
     def row_length(self) -> int:
         """Columns of a station's row."""
+        return self.pulse_column + (2 + 2 * (self.pulsed + 1) if self.pulsed >= 0 else 0)
+
+    @property
+    def pulse_column(self) -> int:
+        """First column of a kicker: azimuth since the begin of tracking, number of the kicker, then its series."""
         return HEAD + self.electric_columns + 2 * (self.magnetic + 1)
 
     @property
@@ -44,13 +50,15 @@ class Options(NamedTuple):
     @property
     def kinds(self) -> tuple[int, ...]:
         """Kinds of station that can occur."""
-        return (BEND, ELECTRIC) if self.magnetic < 0 else (BEND, MAGNETIC, ELECTRIC + MAGNETIC)
+        static = (BEND, ELECTRIC) if self.magnetic < 0 else (BEND, MAGNETIC, ELECTRIC + MAGNETIC)
+        return static if self.pulsed < 0 else (*static, PULSED + (MAGNETIC if self.magnetic >= 0 else 0))
 
     @property
     def name(self) -> str:
         """Distinct for distinct options: part of the names of compiled functions."""
         flags = "spin" * self.spin + "edm" * self.edm + "flat" * (not self.slope)
-        return f"{flags}_e{self.electric}_b{self.magnetic + 1}"
+        kicker = f"_k{self.pulsed + 1}" if self.pulsed >= 0 else ""
+        return f"{flags}_e{self.electric}_b{self.magnetic + 1}{kicker}"
 
 
 def _series(name: str, lowest: int, highest: int, column: int, derivative: bool) -> Callable:
@@ -74,12 +82,14 @@ def _series(name: str, lowest: int, highest: int, column: int, derivative: bool)
 def make_scale(options: Options) -> Callable:
     """Scalar function (row, fraction) -> row of a stage of which only a fraction is crossed.
 
-    Angle, kick length and map shrink with the fraction f, the commutator of the scheme with f^2.
+    Angle, kick length, map and kicker shrink with the fraction f, the commutator of the scheme with f^2.
     """
-    series = HEAD + options.electric_columns
+    series, pulse = HEAD + options.electric_columns, options.pulse_column
     numbers = ["angle", "math.sin(angle)", "math.cos(angle)", "row[3] * f", "row[4] * f * f", "row[5]"]
     numbers += [f"row[{k}]" for k in range(HEAD, series)]
-    numbers += [f"row[{k}] * f" for k in range(series, options.row_length)]
+    numbers += [f"row[{k}] * f" for k in range(series, pulse)]
+    numbers += [f"row[{k}]" for k in range(pulse, min(pulse + 2, options.row_length))]
+    numbers += [f"row[{k}] * f" for k in range(pulse + 2, options.row_length)]
     lines = ["def scale(row, f):", "    angle = row[0] * f", f"    return ({', '.join(numbers)})"]
     space: dict[str, Any] = {"math": math}
     exec("\n".join(lines), space)
@@ -110,6 +120,30 @@ def make_potential(options: Options) -> Callable:
 def make_map(options: Options) -> Callable:
     """Scalar function (u, v, row) -> by, bx: (1 + u) times the field of the map, integrated over it."""
     return _series("magnetic", 0, options.magnetic, HEAD + options.electric_columns, derivative=False)
+
+
+def make_pulse(options: Options) -> Callable:
+    """Scalar function (u, v, t, row, pulses) -> by, bx of a kicker at the muon's own time.
+
+    As the map: (1 + u) times the field, integrated over the station. The pulses are a table in steps of equal
+    length, shape (kickers, samples), straight between samples and zero outside.
+    """
+    series = _series("pulsed", 0, options.pulsed, options.pulse_column + 2, derivative=False)
+    column = options.pulse_column
+
+    @scalar
+    def pulse(u, v, t, row, pulses):
+        table, begin, per_step = pulses
+        last = table.shape[1] - 1
+        place = min(max((t - begin) * per_step, 0.0), float(last))
+        k = min(int(place), last - 1)
+        share = place - k
+        number = int(row[column + 1])
+        strength = table[number, k] * (1.0 - share) + table[number, k + 1] * share
+        by, bx = series(u, v, row)
+        return strength * by, strength * bx
+
+    return pulse
 
 
 def make_cross(options: Options) -> Callable:
@@ -157,17 +191,20 @@ def make_steps(options: Options) -> dict[int, Callable]:
     -------
     dict
         Kind -> function of (state..., constants..., row, parameters) that returns the state, in the order of
-        ``ORBIT`` (and ``SPIN``) and ``CONSTANTS``; parameters are (1/(2 beta0), a/m, eta/(2m)).
+        ``ORBIT`` (and ``SPIN``) and ``CONSTANTS``; parameters are (1/(2 beta0), a/m, eta/(2m)) and, with
+        kickers, (pulse table, time of its begin, samples per unit of time).
     """
     potential = make_potential(options)
     magnetic, cross = (make_map(options), make_cross(options)) if options.magnetic >= 0 else (None, None)
+    pulse = make_pulse(options) if options.pulsed >= 0 else None
     maker = _spin_step if options.spin else _orbit_step
-    return {kind: maker(kind, options, potential, magnetic, cross) for kind in options.kinds}
+    return {kind: maker(kind, options, potential, magnetic, cross, pulse) for kind in options.kinds}
 
 
-def _orbit_step(kind: int, options: Options, potential: Callable, field: Any, cross: Any) -> Callable:
+def _orbit_step(kind: int, options: Options, potential: Callable, field: Any, cross: Any, pulse: Any) -> Callable:
     """Step without spin."""
     has_electric, has_magnetic, has_slope = bool(kind & ELECTRIC), bool(kind & MAGNETIC), options.slope
+    has_pulse, clock = bool(kind & PULSED), options.pulse_column
 
     @scalar
     def step(u, px, v, py, tau, e, dp, ip, ie, row, parameters):
@@ -183,6 +220,10 @@ def _orbit_step(kind: int, options: Options, potential: Callable, field: Any, cr
                 bx = bx + bx_m + bx_e
             kick_x = -by
             kick_y = bx
+        if has_pulse:
+            by_k, bx_k = pulse(u, v, tau + e * row[clock], row, parameters[3])
+            kick_x = kick_x - by_k
+            kick_y = kick_y + bx_k
         if has_electric:
             base, base_u, base_v = potential(u, v, row)
             extra, extra_u, extra_v = corrector(u, v, row[4] * ip)
@@ -197,7 +238,7 @@ def _orbit_step(kind: int, options: Options, potential: Callable, field: Any, cr
             if has_slope:
                 half = row[3] * parameters[0]
                 u, px, v, py, tau = slope_step(u, px, v, py, tau, e, ip, half, base, base_u, base_v)
-        elif has_magnetic:
+        elif has_magnetic or has_pulse:
             px = px + kick_x
             py = py + kick_y
         return u, px, v, py, tau
@@ -205,10 +246,11 @@ def _orbit_step(kind: int, options: Options, potential: Callable, field: Any, cr
     return step
 
 
-def _spin_step(kind: int, options: Options, potential: Callable, field: Any, cross: Any) -> Callable:
+def _spin_step(kind: int, options: Options, potential: Callable, field: Any, cross: Any, pulse: Any) -> Callable:
     """Step with spin."""
     has_electric, has_magnetic = bool(kind & ELECTRIC), bool(kind & MAGNETIC)
     has_slope, edm = options.slope, options.edm
+    has_pulse, clock = bool(kind & PULSED), options.pulse_column
 
     @scalar
     def step(u, px, v, py, tau, sx, sy, ss, e, dp, ip, ie, row, parameters):
@@ -219,14 +261,21 @@ def _spin_step(kind: int, options: Options, potential: Callable, field: Any, cro
         kick_x = 0.0
         kick_y = 0.0
         late = 0.0
+        by = 0.0
+        bx = 0.0
+        by_e = 0.0
+        bx_e = 0.0
         if has_magnetic:
             by, bx = field(u, v, row)
-            by_e = 0.0
-            bx_e = 0.0
             if has_electric:
                 by_m, bx_m, by_e, bx_e, late = cross(u, v, ip, row, by, bx)
                 by = by + by_m
                 bx = bx + bx_m
+        if has_pulse:
+            by_k, bx_k = pulse(u, v, tau + e * row[clock], row, parameters[3])
+            by = by + by_k
+            bx = bx + bx_k
+        if has_magnetic or has_pulse:
             kick_x = -(by + by_e)
             kick_y = bx + bx_e
         if has_electric:
@@ -240,7 +289,7 @@ def _spin_step(kind: int, options: Options, potential: Callable, field: Any, cro
             kick_x = kick_x + dx
             kick_y = kick_y + dy
             tau = tau + (dt + e * ip * ip * (late + row[3] * (1.0 + u) * slowness * extra))
-        if has_electric or has_magnetic:
+        if has_electric or has_magnetic or has_pulse:
             mid_x = px + 0.5 * kick_x
             mid_y = py + 0.5 * kick_y
             wx = 0.0
@@ -255,7 +304,7 @@ def _spin_step(kind: int, options: Options, potential: Callable, field: Any, cro
                     pull = half_eta_m * row[3] * (1.0 + u) * slowness
                     wx = wx + pull * phi_u
                     wy = wy + pull * phi_v
-            if has_magnetic:
+            if has_magnetic or has_pulse:
                 mx, my, ms = magnetic_turn(mid_x, mid_y, e, ip, ie, am, bx, by)
                 wx = wx + mx
                 wy = wy + my

@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 
 from gpu import threads
 from gpu.march import WIDTH
-from tracking.block import COLUMNS, FIXED_POINT, Muons, Samples
+from gpu.rng import FillKey
+from tracking.block import FIXED_POINT
 from tracking.bunch import Bunch, State
+from tracking.changes import Changes, timed_table
 from tracking.marks import make_marks
+from tracking.matter import metal
 from tracking.muon import LIGHT_SPEED, MASS
 from tracking.runner import runner
-from tracking.stations import RingTables
+from tracking.state import COLUMNS, Marks, Matter, Muons, Samples
+from tracking.stations import RingTables, StationTable
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -71,10 +75,13 @@ def track(
     every: int = 1,
     moments: bool = False,
     collimators: bool = True,
+    plates: bool = False,
+    changes: Changes | None = None,
+    metal_key: FillKey | None = None,
     backend: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> TrackResult:
-    """Track the stored muons of a bunch from theta = 0.
+    """Track the stored muons of a bunch from theta = 0, or from where all of them enter the ring.
 
     A muon stops at its stop time exactly, inside the turn (state DECAYED), or at a collimator whose hole
     it misses (LOST_COLLIMATOR); time, azimuth and turn of that place are kept. What happens to one muon
@@ -83,7 +90,7 @@ def track(
     Parameters
     ----------
     bunch
-        Muons at theta = 0; those not STORED are left alone. The turn counts go on from where they are.
+        Muons at one azimuth; those not STORED are left alone. The turn counts go on from where they are.
     tables
         The ring, from :func:`tracking.stations.ring_tables`.
     turns
@@ -97,7 +104,16 @@ def track(
     moments
         Keep only count, mean and variance of x and y for each sample.
     collimators
-        Whether the apertures count.
+        Whether the collimators count.
+    plates
+        Whether the plates of quads and kickers count (LOST_PLATE), and the radius within which the fields are
+        known (LOST_MAP).
+    changes
+        What changes in time: quad voltages, transient fields.
+    metal_key
+        Fill that the random numbers of muons in metal belong to. With it, a muon that misses the hole of a
+        collimator goes through its copper, with energy loss and scattering, and is lost beyond its outer edge
+        (LOST_COLLIMATOR); without it, it is lost there.
     backend
         "cpu" or "gpu".
     progress
@@ -111,7 +127,8 @@ def track(
     Raises
     ------
     ValueError
-        If turns or every is not positive, or the backend is not known.
+        If turns or every is not positive, the backend is not known, the muons do not stand at one azimuth, or a
+        collimator with metal stands inside a slice of a quad.
     gpu.device.DeviceError
         If "gpu" is asked for and there is none.
     """
@@ -120,7 +137,6 @@ def track(
     if backend not in ("cpu", "gpu"):
         raise ValueError(f"backend {backend!r} is not known: choose 'cpu' or 'gpu'.")
     loops = runner(tables.options._replace(spin=spin))
-    marks = make_marks(tables, observers, collimators)
     muons = _from_bunch(bunch, tables)
     seen = -(-turns // every)
     kept = seen if len(observers) > 0 and not moments else 0
@@ -128,16 +144,25 @@ def track(
     alive = np.zeros(values.shape[1:], dtype=np.bool_)
     totals = np.zeros((len(observers), seen if moments else 0, 5), dtype=np.int64)
     order = np.flatnonzero(bunch.state == State.STORED)
+    before, entry = _begin(bunch, order)
     order = order[np.argsort(muons.columns[12, order], kind="stable")]
+    matter = _matter(metal_key, tables)
     seconds = 0.0
     chunk = max(CHUNK // every, 1) * every
+    table, marks = tables.stations, make_marks(tables, observers, collimators, plates=plates)
+    _refuse_metal_in_quads(marks, matter)
     for first in range(0, turns, chunk):
         last = min(first + chunk, turns)
+        if table.turns > 1 or first == 0:
+            table, now = _table(tables, changes, first, last, before, entry)
+            marks = make_marks(
+                tables, observers, collimators, plates=plates, stations=table, changes=now, before=before
+            )
         blocks = -(-order.size // WIDTH) if backend == "cpu" else 1
         rows = (last + _TAIL - first) // every + 1
         sums = np.zeros((blocks, len(observers), rows, 5) if totals.size else (0, 0, 0, 0), dtype=np.int64)
         sample = Samples(every, values, alive, sums, first)
-        arguments = (muons, _dealt(order), first, last, turns, tables.stations, tables.parameters, marks, sample)
+        arguments = (muons, _dealt(order), first, last, turns, table, tables.parameters, marks, matter, sample)
         _compile(loops.on_cpu, arguments, backend)
         begin = clock.perf_counter()
         if backend == "cpu":
@@ -160,6 +185,42 @@ def track(
         seconds=seconds,
         muon_turns=int(muons.turn.sum()),
     )
+
+
+def _begin(bunch: Bunch, order: NDArray[np.int64]) -> tuple[int, float]:
+    """Turns of the fill before this call, and the azimuth at which the muons stand [rad]."""
+    if order.size == 0:
+        return 0, 0.0
+    places = bunch.theta[order]
+    if np.any(places != places[0]):
+        raise ValueError("the stored muons of a bunch must stand at one azimuth to be tracked together.")
+    return int(bunch.turn[order].min()), float(places[0])
+
+
+def _table(
+    tables: RingTables, changes: Changes | None, first: int, last: int, before: int, entry: float
+) -> tuple[StationTable, Changes | None]:
+    """The table of some turns, and what changes in it: the static one once nothing does."""
+    start = tables.reference.period * (before + first)
+    active = changes if changes is not None and start < changes.until else None
+    if active is None and tables.options.pulsed < 0 and (entry == 0.0 or first > 0):
+        return tables.stations, None
+    return timed_table(tables, active, first, last + _TAIL - first, before, entry), active
+
+
+def _matter(key: FillKey | None, tables: RingTables) -> Matter:
+    """Copper for muons of the reference momentum."""
+    p0 = tables.reference.p0_gev
+    used = key if key is not None else FillKey(0, 0, 0, 0)
+    return Matter(int(key is not None), metal("copper", p0), p0, FillKey(*(int(part) for part in used)))
+
+
+def _refuse_metal_in_quads(marks: Marks, matter: Matter) -> None:
+    """A muon leaves metal along the bend that led to it; a side track through a quad has no such way back."""
+    inside = (marks.thickness > 0.0) & (marks.fraction > 0.0)
+    if matter.on and inside.any():
+        degrees = np.degrees(marks.theta[inside][0])
+        raise ValueError(f"the collimator at {degrees:.3f} deg stands inside a slice of a quad: move it to its edge.")
 
 
 def _dealt(order: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -191,6 +252,7 @@ def _from_bunch(bunch: Bunch, tables: RingTables) -> Muons:
     e = bunch.energy / ref.p0_gev
     momentum = np.sqrt((e - mass) * (e + mass))
     columns[8], columns[9], columns[10], columns[11] = e, momentum - 1.0, 1.0 / momentum, 1.0 / (e + mass)
+    columns[4] -= np.where(bunch.state == State.STORED, e * bunch.theta, 0.0)
     columns[12] = bunch.stop_time * (LIGHT_SPEED / ref.r0)
     return Muons(
         columns=columns,
@@ -198,6 +260,8 @@ def _from_bunch(bunch: Bunch, tables: RingTables) -> Muons:
         turn=np.zeros(bunch.n, dtype=np.int64),
         theta=bunch.theta.copy(),
         phi=bunch.potential / (ref.p0_gev * 1e9),
+        number=bunch.number.astype(np.int64, copy=True),
+        crossings=bunch.crossings.astype(np.int64, copy=True),
     )
 
 
@@ -213,7 +277,8 @@ def _to_bunch(bunch: Bunch, muons: Muons, tables: RingTables) -> Bunch:
     new = {
         "x": u * ref.r0, "px": px, "y": v * ref.r0, "py": py, "time": time, "sx": sx, "sy": sy, "ss": ss,
         "theta": muons.theta, "potential": muons.phi * (ref.p0_gev * 1e9), "state": muons.fate,
-        "turn": bunch.turn + muons.turn,
+        "turn": bunch.turn + muons.turn, "crossings": muons.crossings,
+        "energy": np.where(muons.crossings > bunch.crossings, e * ref.p0_gev, bunch.energy),
     }  # fmt: skip
     return bunch._replace(**{name: np.where(tracked, new[name], getattr(bunch, name)) for name in new})
 

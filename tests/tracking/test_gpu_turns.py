@@ -13,10 +13,10 @@ import numba
 import numpy as np
 import pytest
 
-from tracking.block import Samples
 from tracking.marks import make_marks
 from tracking.runner import runner
-from tracking.turns import _from_bunch
+from tracking.state import Samples
+from tracking.turns import _from_bunch, _matter
 
 CASE = Path(__file__).with_name("gpu_case.py")
 ROOT = CASE.parents[2]
@@ -72,7 +72,7 @@ def test_cuda_loop_becomes_ptx(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = Samples(1, np.zeros((8, 1, 3, 4)), np.zeros((1, 3, 4), bool), np.zeros((1, 1, 4, 5), np.int64), 0)
     arguments = (
         _from_bunch(case.bunch(), tables), np.arange(4), 0, 3, 3,
-        tables.stations, tables.parameters, make_marks(tables, [0.9]), sample,
+        tables.stations, tables.parameters, make_marks(tables, [0.9]), _matter(None, tables), sample,
     )  # fmt: skip
     signature = (numba.int64, *(numba.typeof(argument) for argument in arguments))
     text = cuda.compile_ptx(kernel._gpu_loop, signature, cc=(8, 0))[0]

@@ -1,0 +1,74 @@
+"""A muon at an aperture: whether it misses it, whether metal lets it go on, and how it is written down."""
+
+import math
+
+from gpu.kernel import scalar
+from tracking.bunch import State
+from tracking.matter import after_metal
+from tracking.state import PLATES
+
+LOST_COLLIMATOR, LOST_WALL = int(State.LOST_COLLIMATOR), int(State.LOST_WALL)
+LOST_PLATE, LOST_MAP = int(State.LOST_PLATE), int(State.LOST_MAP)
+
+
+@scalar
+def put(muons, i, fate, k, theta, phi, u, px, v, py, tau, sx, sy, ss):
+    """Write a muon back."""
+    muons.columns[0, i] = u
+    muons.columns[1, i] = px
+    muons.columns[2, i] = v
+    muons.columns[3, i] = py
+    muons.columns[4, i] = tau
+    muons.columns[5, i] = sx
+    muons.columns[6, i] = sy
+    muons.columns[7, i] = ss
+    muons.fate[i] = fate
+    muons.turn[i] = k
+    muons.theta[i] = theta
+    muons.phi[i] = phi
+
+
+@scalar
+def outside(u, v, radius2, half_x, half_y):
+    """Whether a muon is outside an aperture; a number that overflowed is."""
+    return not (u * u + v * v <= radius2 and abs(u) <= half_x and abs(v) <= half_y)
+
+
+@scalar
+def misses(u, v, m, marks):
+    """Whether a muon is outside the aperture of a mark."""
+    return outside(u, v, marks.radius2[m], marks.half_x[m], marks.half_y[m])
+
+
+@scalar
+def in_metal(u, v, m, marks, matter):
+    """Whether a muon that misses an aperture goes through metal there and on."""
+    return matter.on > 0 and marks.thickness[m] > 0.0 and u * u + v * v <= marks.outer2[m]
+
+
+@scalar
+def put_lost(muons, i, k, m, marks, u, px, v, py, tau, sx, sy, ss):
+    """Freeze a muon that is outside an aperture; if its orbit overflowed, where it was last written."""
+    if math.isfinite(u) and math.isfinite(v) and math.isfinite(px + py + tau):
+        fate = LOST_COLLIMATOR
+        if marks.observer[m] == PLATES:
+            fate = LOST_PLATE if abs(u) > marks.half_x[m] or abs(v) > marks.half_y[m] else LOST_MAP
+        put(muons, i, fate, k, marks.theta[m], 0.0, u, px, v, py, tau, sx, sy, ss)
+    else:
+        muons.fate[i] = LOST_WALL
+
+
+@scalar
+def cross(muons, i, angle, m, marks, matter, px, py, tau, sx, sy, ss):
+    """Take a muon through the metal of a mark at the azimuth ``angle`` since the begin; its clock shows the same."""
+    e = muons.columns[8, i]
+    crossing = muons.crossings[i]
+    px, py, sx, sy, ss, new_e, dp, ip, ie = after_metal(
+        px, py, sx, sy, ss, e, marks.thickness[m], matter.metal, matter.p0, muons.number[i], crossing, matter.key
+    )
+    muons.columns[8, i] = new_e
+    muons.columns[9, i] = dp
+    muons.columns[10, i] = ip
+    muons.columns[11, i] = ie
+    muons.crossings[i] = crossing + 1
+    return px, py, tau + (e - new_e) * angle, sx, sy, ss

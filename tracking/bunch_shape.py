@@ -44,6 +44,45 @@ T0: TimeTable = _t0_profile()
 """Measured shape of the bunch: a trident of 40 ns RMS (single bunches: 28 to 43 ns), mean 0."""
 
 
+_BUNCHES = 16
+_NARROWEST, _WIDEST = 28e-9, 43e-9  # RMS of single bunches [s]; MT, RMSs_14112
+_LOBE, _SPACING = 13.5e-9, 45e-9  # RMS of a spike and distance between spikes before scaling [s]: best estimate
+
+
+def bunches() -> tuple[TimeTable, ...]:
+    """Sixteen synthetic bunch shapes, one for each fill of a supercycle; always the same.
+
+    Tridents (high middle spike, two side spikes, each a Gaussian) of mean 0, peak 1 and RMS 28 to 43 ns in equal
+    steps, in mixed order; the side spikes, unequal, are 0.2 to 0.5 of the middle one. Real shapes differ from
+    bunch to bunch in this way (MT; N. Kinnaird, dissertation 2020), but these are not measured ones.
+    """
+    return tuple(_trident(bunch) for bunch in range(_BUNCHES))
+
+
+def _trident(bunch: int) -> TimeTable:
+    wanted = _NARROWEST + (_WIDEST - _NARROWEST) * (5 * bunch % _BUNCHES) / (_BUNCHES - 1)
+    turn = 2.0 * math.pi * bunch / _BUNCHES
+    heights = (0.35 + 0.15 * math.cos(turn), 1.0, 0.35 + 0.15 * math.sin(3.0 * turn))
+    t = np.linspace(-2.0 * _SPACING, 2.0 * _SPACING, 61)
+    spikes = [h * np.exp(-0.5 * ((t - k * _SPACING) / _LOBE) ** 2) for k, h in zip((-1, 0, 1), heights, strict=True)]
+    weight = np.sum(spikes, axis=0)
+    weight[[0, -1]] = 0.0
+    mean, rms = moments(tuple(zip(t, weight, strict=True)))
+    times = (t - mean) * (wanted / rms)
+    return tuple((float(a), float(w)) for a, w in zip(times, weight / weight.max(), strict=True))
+
+
+def moments(table: TimeTable) -> tuple[float, float]:
+    """Mean and RMS about it [s] of the piecewise-linear density, exactly."""
+    t, w = (np.array(column, np.float64) for column in zip(*table, strict=True))
+    a, b, low, high, h = t[:-1], t[1:], w[:-1], w[1:], np.diff(t)
+    area = 0.5 * h * (low + high)
+    first = h / 6.0 * (low * (2.0 * a + b) + high * (a + 2.0 * b))
+    second = h / 12.0 * (low * (3.0 * a**2 + 2.0 * a * b + b**2) + high * (a**2 + 2.0 * a * b + 3.0 * b**2))
+    mean = first.sum() / area.sum()
+    return float(mean), float(math.sqrt(second.sum() / area.sum() - mean**2))
+
+
 def gaussian_profile(rms: float) -> TimeTable:
     """Gaussian bunch of the given width [s], cut at 4 sigma; a width of 0 is a point."""
     if rms < 0.0:

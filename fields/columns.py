@@ -6,6 +6,7 @@ runs of blanks, no-break spaces, carriage returns, a missing final newline, a de
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,23 +42,11 @@ def read_columns(path: str | Path, names: tuple[str, ...], fewest: int) -> NDArr
     """
     path = Path(path)
     rows: list[list[float]] = []
-    titles = 0
     line = 0
-    for line, content in enumerate(_text(path).splitlines(), start=1):
-        words = content.split()
-        if not words or words[0].startswith(_COMMENTS):
-            continue
-        numbers = _numbers(words)
-        if numbers is None and not rows and titles < _MOST_TITLES:
-            titles += 1
-            continue
-        if numbers is None:
-            raise FieldMapError(path, line, f"{content.strip()[:40]!r} is not numbers", "mend this line")
+    for line, numbers in number_rows(path):
         if len(numbers) != len(names):
             what = f"{len(numbers)} numbers where {', '.join(names)} are due"
             raise FieldMapError(path, line, what, "complete or delete this line")
-        if not np.all(np.isfinite(numbers)):
-            raise FieldMapError(path, line, "holds a number that is not finite", "mend this line")
         rows.append(numbers)
     table = np.array(rows).reshape(len(rows), len(names))
     first, group = np.unique(table[:, 0], return_inverse=True)
@@ -69,6 +58,25 @@ def read_columns(path: str | Path, names: tuple[str, ...], fewest: int) -> NDArr
     merged /= np.bincount(group)[:, None]
     merged[:, 0] = first
     return merged
+
+
+def number_rows(path: Path) -> Iterator[tuple[int, list[float]]]:
+    """Line number and numbers of every line that is not blank, a comment or a title; `FieldMapError` as above."""
+    titles, begun = 0, False
+    for line, content in enumerate(_text(path).splitlines(), start=1):
+        words = content.split()
+        if not words or words[0].startswith(_COMMENTS):
+            continue
+        numbers = _numbers(words)
+        if numbers is None and not begun and titles < _MOST_TITLES:
+            titles += 1
+            continue
+        if numbers is None:
+            raise FieldMapError(path, line, f"{content.strip()[:40]!r} is not numbers", "mend this line")
+        if not np.all(np.isfinite(numbers)):
+            raise FieldMapError(path, line, "holds a number that is not finite", "mend this line")
+        begun = True
+        yield line, numbers
 
 
 def _text(path: Path) -> str:

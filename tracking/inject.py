@@ -182,7 +182,17 @@ def _phase_space(
 
 
 @Kernel
-def _draw(i: int, bunch: Bunch, source: Source, profile: Profile, seed: int, run: int, subrun: int, fill: int) -> None:
+def _draw(
+    i: int,
+    bunch: Bunch,
+    source: Source,
+    aperture: ExitTable,
+    profile: Profile,
+    seed: int,
+    run: int,
+    subrun: int,
+    fill: int,
+) -> None:
     """Fill in muon i of a bunch at the inflector exit."""
     particle = bunch.number[i]
     u, _ = uniform2(seed, run, subrun, fill, _BEAM, particle, 0)

@@ -1,0 +1,165 @@
+"""Injection of a configuration: from the inflector exit through the first quad and the kickers into the ring."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fields.plates import PLATE_ORDER, cross_section
+from fields.pulse import EddyTail, Kickers, KickerPulse
+from fields.quads import QuadSettings
+from fields.ring import Ring as Layout
+from fields.voltage import VoltageProgram, slow_plates
+from gm2sim.config import Config
+from gpu.rng import FillKey
+from tracking.bunch import Bunch
+from tracking.bunch_shape import POINT, T0, TimeTable, bunches, flat_profile, gaussian_profile
+from tracking.changes import Changes
+from tracking.entry import EntryTable, OuterPlate, enter, entry_table
+from tracking.inject import InjectedBeam, sample_injected
+from tracking.pulses import KickerPulses
+from tracking.stations import RingTables
+
+FloatArray = NDArray[np.float64]
+_PULSE_STEP = 2e-9  # of the table that the tracker interpolates [s]
+_SETTLED = 1e-5  # quads within this share of their voltage count as constant
+_TURN = 149.1433e-9  # a bunch of this length fills the ring evenly [s]; T_c at 1.4513 T
+_PER_PERCENT = 1e-3 / 1e-2  # mrad per percent -> rad per unit
+OUTER = PLATE_ORDER.index("outer")
+
+
+def bunch_profile(name: str, rms: float, bunch: int = 0) -> TimeTable:
+    """Time profile of the injected bunch by its configured name.
+
+    Parameters
+    ----------
+    name : str
+        "point", "gaussian", "flat", "t0" (the mean trace of Run-2) or "bunches" (sixteen, one after the other).
+    rms : float [s]
+        Width of the Gaussian.
+    bunch : int
+        Which of the sixteen.
+    """
+    if name == "bunches":
+        shapes = bunches()
+        return shapes[bunch % len(shapes)]
+    profiles = {"point": POINT, "gaussian": gaussian_profile(rms), "flat": flat_profile(_TURN), "t0": T0}
+    return profiles[name]
+
+
+def injected_beam(config: Config, bunch: int = 0) -> InjectedBeam:
+    """Distribution of the muons at the inflector exit."""
+    beam, injected = config.beam, config.injection
+    return InjectedBeam(
+        x_mean=injected.x_mean_mm * 1e-3,
+        angle_mean=injected.angle_mean_mrad * 1e-3,
+        emittance_x=injected.emittance_x_um * 1e-6,
+        beta_x=injected.beta_x_m,
+        alpha_x=injected.alpha_x,
+        dispersion=injected.dispersion_m,
+        dispersion_angle=injected.dispersion_angle,
+        y_mean=injected.y_mean_mm * 1e-3,
+        angle_y_mean=injected.angle_y_mean_mrad * 1e-3,
+        emittance_y=injected.emittance_y_um * 1e-6,
+        beta_y=injected.beta_y_m,
+        alpha_y=injected.alpha_y,
+        delta_mean=injected.delta_mean_percent * 1e-2,
+        delta_sigma=injected.delta_sigma_percent * 1e-2,
+        delta_time_slope=injected.delta_time_slope_percent_per_ns * 1e-2 * 1e9,
+        phase=beam.spin_phase_rad,
+        phase_slope=beam.spin_phase_slope_mrad_per_percent * _PER_PERCENT,
+        phase_spread=beam.spin_phase_spread_mrad * 1e-3,
+        profile=bunch_profile(beam.bunch, beam.bunch_rms_ns * 1e-9, bunch),
+    )
+
+
+def kickers(config: Config, ring: Layout) -> Kickers:
+    """The three kickers with their timing."""
+    settings = config.kickers
+    pulse = KickerPulse.square(settings.width_ns * 1e-9) if settings.pulse == "square" else KickerPulse.named(
+        settings.pulse
+    )
+    peaks = tuple(kv * settings.gauss_per_kv * 1e-4 for kv in settings.voltage_kv)
+    eddy = EddyTail(field=settings.eddy_mg * 1e-7, time_constant=settings.eddy_us * 1e-6)
+    return Kickers.e989(pulse, peaks, settings.delay_ns * 1e-9, eddy if settings.eddy_mg > 0.0 else None, ring)
+
+
+def kicker_pulses(config: Config, ring: Layout) -> KickerPulses:
+    """Pulses and transverse shape of the kickers as the tracker reads them: they lower the vertical field."""
+    from fields.kicker_plates import kicker_multipoles
+
+    table = kickers(config, ring).table(_PULSE_STEP, config.kickers.duration_us * 1e-6)
+    return KickerPulses(tuple(complex(k) for k in kicker_multipoles()), -table.field, table.start, table.step)
+
+
+def voltage_program(config: Config) -> VoltageProgram:
+    """How the voltages of the quads change during the fill."""
+    from fields.voltage import Charging, Scraping
+
+    settings = config.scraping
+    if not settings.on and not settings.slow_resistors:
+        return VoltageProgram.none()
+    scraping = None
+    if settings.on:
+        scraping = Scraping.e989(settings.depth, settings.end_us * 1e-6)
+    slow = slow_plates(settings.slow_resistors) if settings.slow_resistors else None
+    return VoltageProgram(Charging(), scraping, slow)
+
+
+def changes(config: Config, quads: QuadSettings) -> Changes | None:
+    """What changes from turn to turn; None where nothing does."""
+    program = voltage_program(config)
+    until = program.constant_after(_SETTLED)
+    if until == 0.0:
+        return None
+
+    def potential(name: str, times: FloatArray) -> NDArray[np.complex128]:
+        volts = program.voltages(name, quads.plate_voltages(name), times)
+        return np.asarray(volts @ quads.plate_coefficients(name))
+
+    return Changes(until, potential)
+
+
+@dataclass(frozen=True, eq=False)
+class Injection:
+    """How muons come into the ring.
+
+    Attributes
+    ----------
+    config : Config
+    layout : fields.ring.Ring
+    quads : fields.quads.QuadSettings
+    tables : tracking.stations.RingTables
+        The ring with its kickers.
+    """
+
+    config: Config
+    layout: Layout
+    quads: QuadSettings
+    tables: RingTables
+
+    @cached_property
+    def entry(self) -> EntryTable:
+        """The way from the inflector exit to the end of the first quad."""
+        sections = []
+        for quad in self.layout.quads[:2]:
+            start, end = self.quads.effective_edges(quad)
+            geometry = self.quads.plates(quad.name)
+            solution, volts = cross_section(geometry), self.quads.plate_voltages(quad.name)
+            x0, _, y0, y1 = geometry.boxes()[OUTER]
+
+            def potential(x: FloatArray, y: FloatArray, solution=solution, volts=volts) -> FloatArray:  # type: ignore[no-untyped-def]
+                return np.asarray(np.tensordot(volts, solution.potential(x, y), axes=(0, 0)))
+
+            half = 0.5 * (y1 - y0)
+            sections.append(OuterPlate(start, end, x0, half, self.config.injection.q1_plate_mm * 1e-3, potential))
+        chamber = self.quads.plates(self.layout.quads[0].name).chamber
+        return entry_table(self.tables, sections, (chamber.x_inner, chamber.x_outer, chamber.half_height))
+
+    def inject(self, key: FillKey, n: int | None = None, *, backend: str = "cpu") -> Bunch:
+        """Muons of one fill at the end of the first quad, those lost on the way among them."""
+        count = self.config.injection.muons_per_fill if n is None else n
+        beam = injected_beam(self.config, bunch=key.fill)
+        at_exit = sample_injected(beam, key, count, self.tables.reference, backend=backend)
+        return enter(at_exit, self.tables, self.entry, key, backend=backend)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fields.quads import QuadSettings
+from fields.quads import QuadSettings, clear_collimators
 from fields.ring import R_REFERENCE, Ring
 from fields.storage import StorageField
 from tracking.muon import ANOMALY, MASS, Reference, reference
@@ -121,6 +121,7 @@ def ring_tables(
         raise ValueError(f"scheme {scheme!r} is not known: choose one of {', '.join(SCHEMES)}.")
     if quads.toroidal:
         raise ValueError("the tracker knows straight multipoles only: set toroidal = False in the quad settings.")
+    ring = clear_collimators(ring, quads)
     ref = reference(storage.b0, ring.radius)
     chosen = SCHEMES[scheme]
     has_map = bool(np.any(storage.c[:, 0] != storage.b0) or np.any(storage.c[:, 1:] != 0.0))
@@ -145,12 +146,12 @@ def ring_tables(
 def _pieces(
     ring: Ring, quads: QuadSettings, ref: Reference, scheme: Scheme, refine: int, map_stations: int
 ) -> list[_Piece]:
-    """Cut the circumference into slices of quads and free bends."""
-    free = TWO_PI - sum(quad.length for quad in ring.quads)
+    """Cut the circumference into slices of quads, between their effective edges, and free bends."""
+    edges_of = [quads.effective_edges(quad) for quad in ring.quads]
+    free = TWO_PI - sum(end - start for start, end in edges_of)
     pieces: list[_Piece] = []
     here = 0.0
-    for quad in (*ring.quads, None):
-        start = TWO_PI if quad is None else quad.theta_start
+    for quad, (start, end) in zip((*ring.quads, None), (*edges_of, (TWO_PI, TWO_PI)), strict=True):
         if map_stations:
             borders = [here, *(c.theta for c in ring.collimators if here < c.theta < start), start]
             count = map_stations / len(SABA2C.kicks)
@@ -167,9 +168,9 @@ def _pieces(
             a_n = quads.coefficients(quad.name)
             unit = 1e-9 / ref.p0_gev * (ref.r0 / R_REFERENCE) ** np.arange(a_n.size)
             count = max(1, round(quad.length / scheme.slice_angle)) * refine
-            edges = np.linspace(quad.theta_start, quad.theta_end, count + 1)
+            edges = np.linspace(start, end, count + 1)
             pieces += [_Piece(a, b, a_n * unit, scheme.bends, scheme.kicks) for a, b in itertools.pairwise(edges)]
-            here = quad.theta_end
+            here = end
     return pieces
 
 

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 
 from benchmarks.row import Row, at_most
 from benchmarks.tracking_accuracy import against_truth, energy_error
-from fields.quads import QuadSettings, plate_multipoles
+from fields.quads import QuadSettings
 from fields.ring import Ring
 from fields.storage import StorageField
 from gpu.march import plain
@@ -88,7 +88,7 @@ def symplectic_error(scheme: str = "saba2c") -> float:
     ppm = np.array([0, 2 + 1j, 3 - 2j, 1.5 + 1j, -1 + 0.7j, 1 - 0.5j])
     c = np.asarray(np.outer(1.0 + np.cos(theta), ppm) * 1e-5 * B0, np.complex128)
     c[:, 0] = B0 * (1.0 + 1e-4 * np.cos(theta))
-    quads = QuadSettings(multipoles=plate_multipoles(10))
+    quads = QuadSettings()
     tables = ring_tables(ring, quads, StorageField(c), scheme=scheme, spin=False)
     steps = {kind: plain(step) for kind, step in make_steps(tables.options).items()}
     mass = MASS / tables.reference.p0_gev

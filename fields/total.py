@@ -73,7 +73,7 @@ def field_at(
     """
     turns = theta * (1.0 / TWO_PI)
     wrapped = (turns - math.floor(turns)) * TWO_PI
-    _, ex, ey = quad_field(x, y, wrapped, tables.quads)
+    _, ex, ey, es = quad_field(x, y, wrapped, tables.quads)
     distance = math.sqrt(x * x + y * y)
     bx = 0.0
     by = 0.0
@@ -88,4 +88,4 @@ def field_at(
         bx += weight * (b_r - bx)
         by += weight * (b_y - by)
         bs -= weight * bs
-    return ex, ey, 0.0, bx, by, bs
+    return ex, ey, es, bx, by, bs

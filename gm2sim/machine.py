@@ -16,7 +16,8 @@ from detectors.shower import CALORIMETERS, CRYSTALS
 from detectors.sipm import SipmSettings
 from detectors.sums import q_bins
 from fields.maps import RZMap, load_multipole_map, load_rz_map
-from fields.quads import QuadSettings, plate_multipoles, pure_quadrupole
+from fields.plates import PlateGeometry
+from fields.quads import Placement, QuadSettings
 from fields.ring import Ring as Layout
 from fields.storage import StorageField
 from fields.synthetic import MapSpec, synthesise
@@ -82,12 +83,21 @@ def _falloff_map(config: Config) -> RZMap | None:
 
 
 def quad_settings(config: Config) -> QuadSettings:
-    """Electrostatic quads."""
-    return QuadSettings(
-        voltage=config.quads.voltage_kv * 1e3,
-        effective_scale=config.quads.effective_scale,
-        multipoles=plate_multipoles() if config.quads.multipoles else pure_quadrupole(),
+    """Electrostatic quads: plates, voltages and where each quad stands."""
+    quads = config.quads
+    names = [quad.name for quad in layout(config).quads]
+    columns = [values or (0.0,) * len(names) for values in (quads.offset_x_mm, quads.offset_y_mm, quads.roll_mrad)]
+    places = {name: Placement(*(1e-3 * value for value in row)) for name, *row in zip(names, *columns, strict=True)}
+    real = quads.plates == "real"
+    settings = QuadSettings(
+        voltage=quads.voltage_kv * 1e3,
+        effective_scale=quads.effective_scale,
+        geometry=PlateGeometry() if real else None,
+        multipoles=quads.multipoles,
+        fringe=real,
+        placement={name: place for name, place in places.items() if any(place)},
     )
+    return settings.with_displaced_outer_plate() if quads.q1_outer_plate == "displaced" else settings
 
 
 def stored_beam(config: Config) -> StoredBeam:

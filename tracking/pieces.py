@@ -45,18 +45,20 @@ def cut_ring(
     ring: Ring, quads: QuadSettings, ref: Reference, scheme: Scheme, refine: int, map_stations: int, kicked: bool
 ) -> list[Piece]:
     """Cut the circumference into slices of quads and free bends."""
-    per_radian = map_stations / len(SABA2C.kicks) / (TWO_PI - sum(quad.length for quad in ring.quads) + 1e-300)
+    edges_of = [quads.effective_edges(quad) for quad in ring.quads]
+    free = TWO_PI - sum(end - start for start, end in edges_of)
+    per_radian = map_stations / len(SABA2C.kicks) / free if map_stations else 0.0
     pieces: list[Piece] = []
     here = 0.0
-    for number, quad in enumerate((*ring.quads, None)):
-        start = TWO_PI if quad is None else quad.theta_start
+    for number, (start, end) in enumerate((*edges_of, (TWO_PI, TWO_PI))):
+        quad = ring.quads[number] if number < len(ring.quads) else None
         pieces += _free_bends(ring, here, start, per_radian, kicked)
         if quad is not None:
             a_n = quads.coefficients(quad.name) * potential_units(ref, quads.coefficients(quad.name).size)
             count = max(1, round(quad.length / scheme.slice_angle)) * refine
-            edges = np.linspace(quad.theta_start, quad.theta_end, count + 1)
+            edges = np.linspace(start, end, count + 1)
             pieces += [Piece(a, b, a_n, scheme.bends, scheme.kicks, number) for a, b in itertools.pairwise(edges)]
-            here = quad.theta_end
+            here = end
     return pieces
 
 

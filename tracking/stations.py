@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fields.quads import QuadSettings
+from fields.quads import QuadSettings, clear_collimators
 from fields.ring import Ring
 from fields.storage import StorageField
 from tracking.deposit import deposit
@@ -128,6 +128,7 @@ def ring_tables(
         raise ValueError(f"scheme {scheme!r} is not known: choose one of {', '.join(SCHEMES)}.")
     if quads.toroidal:
         raise ValueError("the tracker knows straight multipoles only: set toroidal = False in the quad settings.")
+    ring = clear_collimators(ring, quads)
     ref = reference(storage.b0, ring.radius)
     chosen = SCHEMES[scheme]
     static_map = bool(np.any(storage.c[:, 0] != storage.b0) or np.any(storage.c[:, 1:] != 0.0))

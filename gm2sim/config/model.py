@@ -13,6 +13,7 @@ from gm2sim.config.check import flatten, refuse_unknown, validated
 from gm2sim.config.errors import ConfigError
 
 Orders = Annotated[tuple[Annotated[float, Field(ge=-1000, le=1000)], ...], Field(max_length=5)]
+EachQuad = tuple[Annotated[float, Field(ge=-10, le=10)], ...]
 
 
 class Section(BaseModel):
@@ -56,9 +57,18 @@ class QuadsSection(Section):
 
     voltage_kv: float = Field(18.3, ge=0, le=40, description="voltage on the plates")
     effective_scale: float = Field(
-        1.04, ge=0.8, le=1.2, description="effective over ideal gradient (effective field boundary)"
+        1.0, ge=0.8, le=1.2, description="factor on the potential of the plates, for studies; the plates need none"
     )
-    multipoles: bool = Field(True, description="higher multipoles of the plates up to the 20-pole")
+    plates: Literal["real", "ideal"] = Field(
+        "real", description="plates in the chamber with soft ends, or ideal hyperbolic plates with hard ends"
+    )
+    multipoles: bool = Field(True, description="higher multipoles of the real plates up to the 20-pole")
+    q1_outer_plate: Literal["in place", "displaced"] = Field(
+        "in place", description="outer plate of Q1 long: as the others, or 20 mm further out at 2.2 times the voltage"
+    )
+    offset_x_mm: EachQuad = Field((), description="radial displacement of Q1 short, Q1 long ... Q4 long; none if empty")
+    offset_y_mm: EachQuad = Field((), description="vertical displacement of each quad, in the same order")
+    roll_mrad: EachQuad = Field((), description="rotation of each quad about the beam, x toward y, in the same order")
 
 
 class BeamSection(Section):
@@ -200,6 +210,11 @@ class Config(Section):
             )
         if (self.magnet.map == "file") != bool(self.magnet.map_file):
             raise ConfigError("magnet.map_file and magnet.map = 'file' go together: give both or neither")
+        quads = 1 if self.ring.layout == "continuous" else 8
+        for name in ("offset_x_mm", "offset_y_mm", "roll_mrad"):
+            given = len(getattr(self.quads, name))
+            if given not in (0, quads):
+                raise ConfigError(f"quads.{name} holds {given} numbers: give one for each of {quads} quads, or none")
         return self
 
     @property

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from fields.quads import QuadSettings, plate_multipoles
+from fields.quads import QuadSettings
 from fields.ring import Ring
 from fields.storage import StorageField
 from tracking.muon import RIGIDITY, magic_momentum, reference
@@ -127,7 +127,7 @@ def plates() -> object:
     ring = Ring.reference()
     b0 = magic_momentum() / (RIGIDITY * ring.radius)
     ref = reference(b0, ring.radius)
-    quads = QuadSettings(multipoles=plate_multipoles(10)).with_field_index(0.108, ring, b0, ref.beta0)
+    quads = QuadSettings(fringe=False).with_field_index(0.108, ring, b0, ref.beta0)
     return truth.Problem(ring, quads, StorageField.uniform(b0), made.ANOMALY, eta=1e-4)
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fields.quads import QuadSettings, plate_multipoles
+from fields.quads import QuadSettings
 from fields.ring import Ring
 from fields.storage import StorageField
 from gpu.march import plain
@@ -22,7 +22,7 @@ MAP_PPM = np.array([0, 2 + 1j, 3 - 2j, 1.5 + 1j, -1 + 0.7j, 1 - 0.5j])
 
 
 def _tables(*, multipoles: bool, field_map: bool, scheme: str, spin: bool = False) -> RingTables:
-    quads = QuadSettings(multipoles=plate_multipoles(10)) if multipoles else QuadSettings.ideal()
+    quads = QuadSettings() if multipoles else QuadSettings.ideal()
     # Ten times the ripple of the real magnet, varying in azimuth.
     theta = 2 * math.pi * np.arange(24) / 24
     c = np.outer(1 + np.cos(theta), MAP_PPM) * 1e-5 * B0 if field_map else np.zeros((1, 6), complex)

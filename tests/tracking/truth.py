@@ -239,6 +239,7 @@ class Problem:
         self.mass = MASS / self.reference.p0_gev
         scale = ring.radius / R_REFERENCE
         a_n = quads.coefficients(ring.quads[0].name)
+        a_n[0] = 0.0  # 27 V of 3 GV on the axis, which the tracker leaves out
         self.quad = a_n * 1e-9 / self.reference.p0_gev * scale ** np.arange(a_n.size)
         c = storage.mean_field() * scale ** np.arange(storage.order + 1) / storage.b0
         c[0] -= 1.0

@@ -15,7 +15,6 @@ from gm2sim.records import Snapshot
 from gm2sim.summary import Tally
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
-from tracking.source import sample
 from tracking.turns import TrackResult
 
 Histogram = NDArray[np.int32]
@@ -48,11 +47,13 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
     tally : Tally
         Counts and times are added to it.
     """
-    config, ring = setup.config, setup.ring
     with tally.stage("beam"):
-        beam = sample(setup.beam, key, config.beam.muons_per_fill, ring.optics())
+        beam = setup.muons(key)
     with tally.stage("tracking"):
-        muons, stretches, snapshots = track_muons(setup, beam)
+        muons, stretches, snapshots = track_muons(setup, beam, key)
+    if setup.injected:
+        tally.count(injected=muons.n)
+        muons = muons.select((muons.turn >= setup.config.injection.kicked_turns) | (muons.state == State.DECAYED))
     tally.count(
         fills=1,
         muons=muons.n,
@@ -84,19 +85,24 @@ def detect_decays(
     return positrons, ends, hits, deposits, digits
 
 
-def track_muons(setup: Setup, muons: Bunch) -> tuple[Bunch, list[TrackResult], list[Snapshot]]:
-    """Track a fill in stretches of turns; between them the muons stand at theta = 0 and are looked at."""
+def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[TrackResult], list[Snapshot]]:
+    """Track a fill in stretches of turns; between them the muons stand at theta = 0 and are looked at.
+
+    An injected beam goes through the kickers first, and its muons through the metal of collimators.
+    """
     ring, settings = setup.ring, setup.config.tracking
     every = settings.moments_every
     last = ring.turns(settings.fill_duration_us * 1e-6)
-    marks = sorted({min(round(t / ring.reference.period / every) * every, last) for t in _SNAPSHOT_TIMES} | {last})
+    kicked = min(-(-setup.config.injection.kicked_turns // every) * every, last) if setup.injected else 0
+    looked = {min(round(t / ring.reference.period / every) * every, last) for t in _SNAPSHOT_TIMES}
+    marks = sorted(looked | {kicked, last})
     stretches, snapshots = [], []
     for start, stop in pairwise(marks):
-        here = muons.state == State.STORED
+        here = (muons.state == State.STORED) & (muons.theta == 0.0)
         snapshots.append(Snapshot(start, muons.time[here], muons.x[here], muons.y[here], muons.number[here]))
         result = ring.track(
             muons, stop - start, every=every, observers=(np.radians(settings.observer_deg),), moments=True,
-            backend=setup.backend, progress=False,
+            kicked=start < kicked, metal_key=key if setup.injected else None, backend=setup.backend, progress=False,
         )  # fmt: skip
         muons = result.bunch
         stretches.append(result)

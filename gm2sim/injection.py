@@ -1,16 +1,17 @@
 """Injection of a configuration: from the inflector exit through the first quad and the kickers into the ring."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fields.plates import PLATE_ORDER, cross_section
-from fields.pulse import EddyTail, Kickers, KickerPulse
+from fields.kicker_map import published_multipoles
+from fields.plates import PLATE_ORDER, CrossSection, cross_section
+from fields.pulse import EddyTail, KickerPulse, Kickers
 from fields.quads import QuadSettings
 from fields.ring import Ring as Layout
-from fields.voltage import VoltageProgram, slow_plates
+from fields.voltage import Charging, Scraping, VoltageProgram, slow_plates
 from gm2sim.config import Config
 from gpu.rng import FillKey
 from tracking.bunch import Bunch
@@ -77,9 +78,8 @@ def injected_beam(config: Config, bunch: int = 0) -> InjectedBeam:
 def kickers(config: Config, ring: Layout) -> Kickers:
     """The three kickers with their timing."""
     settings = config.kickers
-    pulse = KickerPulse.square(settings.width_ns * 1e-9) if settings.pulse == "square" else KickerPulse.named(
-        settings.pulse
-    )
+    is_square = settings.pulse == "square"
+    pulse = KickerPulse.square(settings.width_ns * 1e-9) if is_square else KickerPulse.named(settings.pulse)
     peaks = tuple(kv * settings.gauss_per_kv * 1e-4 for kv in settings.voltage_kv)
     eddy = EddyTail(field=settings.eddy_mg * 1e-7, time_constant=settings.eddy_us * 1e-6)
     return Kickers.e989(pulse, peaks, settings.delay_ns * 1e-9, eddy if settings.eddy_mg > 0.0 else None, ring)
@@ -87,24 +87,17 @@ def kickers(config: Config, ring: Layout) -> Kickers:
 
 def kicker_pulses(config: Config, ring: Layout) -> KickerPulses:
     """Pulses and transverse shape of the kickers as the tracker reads them: they lower the vertical field."""
-    from fields.kicker_plates import kicker_multipoles
-
     table = kickers(config, ring).table(_PULSE_STEP, config.kickers.duration_us * 1e-6)
-    return KickerPulses(tuple(complex(k) for k in kicker_multipoles()), -table.field, table.start, table.step)
+    return KickerPulses(tuple(map(complex, published_multipoles())), -table.field, table.start, table.step)
 
 
 def voltage_program(config: Config) -> VoltageProgram:
     """How the voltages of the quads change during the fill."""
-    from fields.voltage import Charging, Scraping
-
     settings = config.scraping
-    if not settings.on and not settings.slow_resistors:
-        return VoltageProgram.none()
-    scraping = None
-    if settings.on:
-        scraping = Scraping.e989(settings.depth, settings.end_us * 1e-6)
-    slow = slow_plates(settings.slow_resistors) if settings.slow_resistors else None
-    return VoltageProgram(Charging(), scraping, slow)
+    slow = slow_plates(settings.slow_resistors) if settings.slow_resistors != "none" else None
+    if config.beam.source == "injected" and settings.on:
+        return VoltageProgram(Charging(), Scraping.e989(settings.depth, settings.end_us * 1e-6), slow)
+    return VoltageProgram(slow_plates=slow)
 
 
 def changes(config: Config, quads: QuadSettings) -> Changes | None:
@@ -119,6 +112,11 @@ def changes(config: Config, quads: QuadSettings) -> Changes | None:
         return np.asarray(volts @ quads.plate_coefficients(name))
 
     return Changes(until, potential)
+
+
+def _potential_of(solution: CrossSection, volts: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Potential [V] of four plates at their voltages."""
+    return np.asarray(np.tensordot(volts, solution.potential(x, y), axes=(0, 0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,9 +147,7 @@ class Injection:
             solution, volts = cross_section(geometry), self.quads.plate_voltages(quad.name)
             x0, _, y0, y1 = geometry.boxes()[OUTER]
 
-            def potential(x: FloatArray, y: FloatArray, solution=solution, volts=volts) -> FloatArray:  # type: ignore[no-untyped-def]
-                return np.asarray(np.tensordot(volts, solution.potential(x, y), axes=(0, 0)))
-
+            potential = partial(_potential_of, solution, volts)
             half = 0.5 * (y1 - y0)
             sections.append(OuterPlate(start, end, x0, half, self.config.injection.q1_plate_mm * 1e-3, potential))
         chamber = self.quads.plates(self.layout.quads[0].name).chamber

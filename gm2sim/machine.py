@@ -24,16 +24,17 @@ from fields.synthetic import MapSpec, synthesise
 from fields.total import FieldTables, field_tables
 from fields.trolley import fit_multipoles, simulate_run
 from gm2sim.config import Config
+from gm2sim.injection import Injection, bunch_profile, changes, kicker_pulses
 from gpu.rng import FillKey
 from tracking.bunch import Bunch as TrackingBunch
-from tracking.bunch_shape import POINT, T0, flat_profile, gaussian_profile
+from tracking.changes import Changes
 from tracking.muon import Reference
 from tracking.optics import Optics, optics
+from tracking.pulses import KickerPulses
 from tracking.source import StoredBeam, sample
 from tracking.stations import RingTables, ring_tables
 from tracking.turns import TrackResult, track
 
-_TURN = 149.1433e-9  # a bunch of this length fills the ring evenly [s]; T_c at 1.4513 T
 _PER_PERCENT = 1e-3 / 1e-2  # mrad per percent -> rad per unit
 
 
@@ -100,15 +101,9 @@ def quad_settings(config: Config) -> QuadSettings:
     return settings.with_displaced_outer_plate() if quads.q1_outer_plate == "displaced" else settings
 
 
-def stored_beam(config: Config) -> StoredBeam:
+def stored_beam(config: Config, bunch: int = 0) -> StoredBeam:
     """Distribution of the stored muons."""
     beam = config.beam
-    profiles = {
-        "point": POINT,
-        "gaussian": gaussian_profile(beam.bunch_rms_ns * 1e-9),
-        "flat": flat_profile(_TURN),
-        "t0": T0,
-    }
     return StoredBeam(
         x_e_mean=beam.x_e_mean_mm * 1e-3,
         x_e_sigma=beam.x_e_sigma_mm * 1e-3,
@@ -122,7 +117,7 @@ def stored_beam(config: Config) -> StoredBeam:
         phase=beam.spin_phase_rad,
         phase_slope=beam.spin_phase_slope_mrad_per_percent * _PER_PERCENT,
         phase_spread=beam.spin_phase_spread_mrad * 1e-3,
-        profile=profiles[beam.bunch],
+        profile=bunch_profile(beam.bunch, beam.bunch_rms_ns * 1e-9, bunch),
         x_e_time_slope=beam.x_e_time_slope_mm_per_ns * 1e6,
         aperture_radius=config.ring.collimator_radius_mm * 1e-3,
         edge=beam.edge_mm * 1e-3,
@@ -166,6 +161,8 @@ class Ring:
     quads : fields.quads.QuadSettings
     tables : tracking.stations.RingTables
         Rows of numbers for the tracker.
+    changes : tracking.changes.Changes or None
+        How the voltages of the quads change during the fill.
     """
 
     def __init__(self, config: Config) -> None:
@@ -173,10 +170,21 @@ class Ring:
         self.layout = layout(config)
         self.storage = storage_field(config)
         self.quads = quad_settings(config)
-        self.tables: RingTables = ring_tables(
+        self.tables: RingTables = self._tables(None)
+        self.changes: Changes | None = changes(config, self.quads)
+
+    def _tables(self, kickers: KickerPulses | None) -> RingTables:
+        config = self.config
+        return ring_tables(
             self.layout, self.quads, self.storage, scheme=config.tracking.scheme, refine=config.tracking.refine,
-            anomaly=config.physics.anomaly,
+            anomaly=config.physics.anomaly, kickers=kickers,
         )  # fmt: skip
+
+    @cached_property
+    def injection(self) -> Injection:
+        """The way of the muons into the ring, and the ring with its kickers for the first turns."""
+        tables = self._tables(kicker_pulses(self.config, self.layout))
+        return Injection(self.config, self.layout, self.quads, tables)
 
     @property
     def reference(self) -> Reference:
@@ -204,6 +212,8 @@ class Ring:
         observers: Sequence[float] = (0.0,),
         moments: bool = False,
         collimators: bool = True,
+        kicked: bool = False,
+        metal_key: FillKey | None = None,
         backend: str = "cpu",
         progress: bool = True,
     ) -> TrackResult:
@@ -221,6 +231,11 @@ class Ring:
             Keep means and variances only.
         collimators : bool
             Whether the apertures count.
+        kicked : bool
+            Whether the kickers' pulses are felt: in the first turns of an injected beam.
+        metal_key : FillKey, optional
+            Fill that the random numbers of muons in the metal of collimators belong to; with it the plates of quads
+            and kickers are apertures too. Without it, whoever misses a collimator's hole is lost there.
         backend : str
             "cpu" or "gpu".
         progress : bool
@@ -230,8 +245,10 @@ class Ring:
 
         with turn_bar(turns, shown=progress) as watch:
             return track(
-                beam, self.tables, turns, spin=self.config.physics.spin, observers=observers, every=every,
-                moments=moments, collimators=collimators, backend=backend, progress=watch,
+                beam, self.injection.tables if kicked else self.tables, turns, spin=self.config.physics.spin,
+                observers=observers, every=every, moments=moments, collimators=collimators,
+                plates=metal_key is not None, changes=self.changes, metal_key=metal_key, backend=backend,
+                progress=watch,
             )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -265,6 +282,18 @@ class Setup:
             calorimeters=settings,
             backend=backend,
         )
+
+    def muons(self, key: FillKey) -> TrackingBunch:
+        """The muons of one fill: stored ones at theta = 0, or injected ones at the end of the first quad."""
+        if self.injected:
+            return self.ring.injection.inject(key, self.config.injection.muons_per_fill, backend=self.backend)
+        beam = stored_beam(self.config, key.fill) if self.config.beam.bunch == "bunches" else self.beam
+        return sample(beam, key, self.config.beam.muons_per_fill, self.ring.optics())
+
+    @property
+    def injected(self) -> bool:
+        """Whether the muons come through the inflector."""
+        return self.config.beam.source == "injected"
 
     @cached_property
     def constants(self) -> ChannelConstants:
@@ -309,4 +338,16 @@ class Bunch(TrackingBunch):
         run = config.run
         key = FillKey(run.seed if seed is None else seed, run.run, 0, fill)
         count = config.beam.muons_per_fill if n is None else n
-        return sample(stored_beam(config), key, count, (ring or Ring(config)).optics())
+        return sample(stored_beam(config, fill), key, count, (ring or Ring(config)).optics())
+
+    @classmethod
+    def injected(
+        cls, config: Config, n: int | None = None, seed: int | None = None, fill: int = 0, ring: Ring | None = None
+    ) -> TrackingBunch:
+        """Muons that have come through the inflector and the first quad, where that ends; parameters as above.
+
+        The next turns are to be tracked with ``ring.track(..., kicked=True, metal_key=...)``.
+        """
+        run = config.run
+        key = FillKey(run.seed if seed is None else seed, run.run, 0, fill)
+        return (ring or Ring(config)).injection.inject(key, n)

@@ -15,16 +15,17 @@ from gm2sim.summary import Tally
 from gpu import cache
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
-from tracking.source import sample
 
 _MUONS = 40
+_INJECTED = 4000  # of which some tens are stored
 _DURATION_US = 10.0
 _KEY = FillKey(0, 0, 0, 0)
 
 
 def compiled_set(setup: Setup) -> str:
     """Name of the set of kernels that a run needs: the tracker's options make the difference."""
-    return f"run_{setup.ring.tables.options.name}"
+    kicked = f"_{setup.ring.injection.tables.options.name}" if setup.injected else ""
+    return f"run_{setup.ring.tables.options.name}{kicked}"
 
 
 def warm_up(setup: Setup) -> None:
@@ -44,7 +45,9 @@ def warm_up(setup: Setup) -> None:
 def _few_muons(setup: Setup) -> Setup:
     tracking = setup.config.tracking.model_copy(update={"fill_duration_us": _DURATION_US})
     beam = setup.config.beam.model_copy(update={"muons_per_fill": _MUONS})
-    return setup.with_config(setup.config.model_copy(update={"tracking": tracking, "beam": beam}))
+    injection = setup.config.injection.model_copy(update={"muons_per_fill": _INJECTED})
+    few = {"tracking": tracking, "beam": beam, "injection": injection}
+    return setup.with_config(setup.config.model_copy(update=few))
 
 
 def _compile_elsewhere(config: Config) -> None:
@@ -64,7 +67,7 @@ def _compile_elsewhere(config: Config) -> None:
 def compile_tracker() -> None:
     """Compile the beam and the tracker; the configuration comes on standard input."""
     setup = _few_muons(_setup_from_input())
-    track_muons(setup, sample(setup.beam, _KEY, _MUONS, setup.ring.optics()))
+    track_muons(setup, setup.muons(_KEY), _KEY)
 
 
 def compile_detectors() -> None:

@@ -7,11 +7,10 @@ Numbers are pure functions of (fill, muon number), see :mod:`gpu.rng`. What happ
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fields.inflector import ExitTable, InflectorExit, inside_exit
-
 from gpu.fastmath import sincos
 from gpu.kernel import Kernel, scalar
 from gpu.rng import FillKey, Stage, exponential, normal2, uniform2
@@ -76,7 +75,7 @@ class InjectedBeam:
     phase_slope: float = -1.03
     phase_spread: float = 0.0
     profile: TimeTable = T0
-    exit: InflectorExit = InflectorExit()
+    exit: InflectorExit = field(default_factory=InflectorExit)
 
     def __post_init__(self) -> None:
         for name in ("emittance_x", "emittance_y", "delta_sigma", "phase_spread"):

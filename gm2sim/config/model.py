@@ -74,6 +74,9 @@ class QuadsSection(Section):
 class BeamSection(Section):
     """Stored muons at the inflector exit, before the collimators have cut the distribution."""
 
+    source: Literal["stored", "injected"] = Field(
+        "stored", description="ready-made stored muons as below, or muons injected through inflector and kickers"
+    )
     muons_per_fill: int = Field(5000, ge=1, le=10_000_000, description="stored muons at t = 0")
     x_e_mean_mm: float = Field(6.0, ge=-40, le=40, description="mean equilibrium radius from the design orbit")
     x_e_sigma_mm: float = Field(9.0, ge=0, le=45, description="spread of the equilibrium radius")
@@ -93,13 +96,66 @@ class BeamSection(Section):
         -10.3, ge=-100, le=100, description="change of that phase with momentum at injection"
     )
     spin_phase_spread_mrad: float = Field(0.0, ge=0, le=1000, description="spread of that phase")
-    bunch: Literal["point", "gaussian", "flat", "t0"] = Field("t0", description="time profile of the injected bunch")
+    bunch: Literal["point", "gaussian", "flat", "t0", "bunches"] = Field(
+        "t0", description="time profile of the injected bunch; 'bunches' are sixteen, one after the other"
+    )
     bunch_rms_ns: float = Field(35.0, ge=0, le=70, description="width when bunch = 'gaussian'")
     x_e_time_slope_mm_per_ns: float = Field(
         0.0, ge=-1, le=1, description="momentum-time correlation of the stored beam"
     )
     edge_mm: float = Field(0.0, ge=0, le=5, description="how far beyond the collimators muons may reach at first")
     polarization: float = Field(0.95, ge=0, le=1, description="degree of polarisation of the stored muons")
+
+
+class InjectionSection(Section):
+    """Muons at the inflector exit, when beam.source = 'injected'; time profile and spin are those of [beam]."""
+
+    muons_per_fill: int = Field(100_000, ge=1, le=10_000_000, description="muons that leave the inflector in a fill")
+    x_mean_mm: float = Field(74.4, ge=50, le=100, description="mean radial offset from the design orbit")
+    angle_mean_mrad: float = Field(-0.9, ge=-20, le=20, description="mean radial slope, outward")
+    emittance_x_um: float = Field(8.0, ge=0, le=100, description="radial emittance (rms)")
+    beta_x_m: float = Field(2.0, gt=0, le=100, description="radial beta function")
+    alpha_x: float = Field(0.0, ge=-20, le=20, description="radial alpha")
+    dispersion_m: float = Field(0.0, ge=-10, le=10, description="radial dispersion")
+    dispersion_angle: float = Field(0.0, ge=-10, le=10, description="change of the radial slope with relative momentum")
+    y_mean_mm: float = Field(0.0, ge=-28, le=28, description="mean height")
+    angle_y_mean_mrad: float = Field(0.0, ge=-20, le=20, description="mean vertical slope")
+    emittance_y_um: float = Field(8.0, ge=0, le=100, description="vertical emittance (rms)")
+    beta_y_m: float = Field(10.0, gt=0, le=100, description="vertical beta function")
+    alpha_y: float = Field(0.0, ge=-20, le=20, description="vertical alpha")
+    delta_mean_percent: float = Field(0.0, ge=-3, le=3, description="mean momentum offset from the design momentum")
+    delta_sigma_percent: float = Field(1.6, ge=0, le=5, description="momentum spread before any acceptance")
+    delta_time_slope_percent_per_ns: float = Field(
+        0.0, ge=-0.1, le=0.1, description="momentum-time correlation of the injected beam"
+    )
+    q1_plate_mm: float = Field(
+        0.1, ge=0, le=1, description="thickness of the outer plates of Q1, which the beam crosses"
+    )
+    kicked_turns: int = Field(20, ge=1, le=200, description="turns in which the kickers' field is felt")
+
+
+class KickersSection(Section):
+    """The three kickers, for an injected beam."""
+
+    pulse: Literal["run2", "run3a", "run3b", "square"] = Field("run2", description="measured pulse, or a square one")
+    voltage_kv: tuple[float, float, float] = Field((130.0, 130.0, 130.0), description="high voltage of each kicker")
+    gauss_per_kv: float = Field(1.4, ge=0, le=5, description="peak field at the centre for a kilovolt")
+    delay_ns: float = Field(0.0, ge=-500, le=500, description="delay of the pulses' peaks after the bunch centre")
+    width_ns: float = Field(120.0, ge=2, le=1000, description="width of the pulse when pulse = 'square'")
+    duration_us: float = Field(3.0, ge=0.5, le=30, description="how long the pulses and their ringing are followed")
+    eddy_mg: float = Field(0.0, ge=0, le=1000, description="field of the eddy currents 30 us after the kick")
+    eddy_us: float = Field(65.0, gt=1, le=1000, description="time constant of that field")
+
+
+class ScrapingSection(Section):
+    """How the voltages of the quads change during the fill."""
+
+    on: bool = Field(True, description="scrape an injected beam: some plates low in the first microseconds")
+    depth: float = Field(7.0 / 24.0, ge=0, le=0.9, description="missing share of the voltage of the low plates")
+    end_us: float = Field(8.0, ge=0, le=100, description="end of scraping")
+    slow_resistors: Literal["none", "1a", "1b", "1c", "1d"] = Field(
+        "none", description="damaged resistors of Q1 long, with the strength they had in a set of Run-1"
+    )
 
 
 class PhysicsSection(Section):
@@ -172,6 +228,9 @@ class Config(Section):
     magnet: MagnetSection = MagnetSection()
     quads: QuadsSection = QuadsSection()
     beam: BeamSection = BeamSection()
+    injection: InjectionSection = InjectionSection()
+    kickers: KickersSection = KickersSection()
+    scraping: ScrapingSection = ScrapingSection()
     physics: PhysicsSection = PhysicsSection()
     tracking: TrackingSection = TrackingSection()
     detectors: DetectorsSection = DetectorsSection()

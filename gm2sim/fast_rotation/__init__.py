@@ -1,0 +1,19 @@
+"""Fast rotation: the bunch structure at the cyclotron frequency, and the momentum distribution found from it."""
+
+from gm2sim.fast_rotation.analysis import FastRotation, Radii, analyse_fast_rotation, electric_field_correction
+from gm2sim.fast_rotation.settings import Settings
+from gm2sim.fast_rotation.signal import Passages, Revolution, delta_of_energy, measured_ring, passages, smooth_ring
+
+__all__ = [
+    "FastRotation",
+    "Passages",
+    "Radii",
+    "Revolution",
+    "Settings",
+    "analyse_fast_rotation",
+    "delta_of_energy",
+    "electric_field_correction",
+    "measured_ring",
+    "passages",
+    "smooth_ring",
+]

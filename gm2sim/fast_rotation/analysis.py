@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from gm2sim.fast_rotation.background import Background, fit_background, own_shape
+from gm2sim.fast_rotation.reference import Complexes, solve
 from gm2sim.fast_rotation.settings import Settings
 from gm2sim.fast_rotation.signal import Floats, Revolution, check_index, smooth_positrons, smooth_ring
 from gm2sim.fast_rotation.transform import Transform, transform
@@ -138,6 +139,7 @@ def analyse_fast_rotation(
     reference: Reference,
     smooth: ArrayLike | None = None,
     revolution: Revolution | None = None,
+    factor: ArrayLike | None = None,
     settings: Settings | None = None,
 ) -> FastRotation:
     """Distribution of equilibrium radii and C_e from a histogram of positrons, or of muons that pass by.
@@ -156,6 +158,9 @@ def analyse_fast_rotation(
         Counts expected without bunches, `Passages.smooth` for simulated passages. Not given, the wiggle is fitted.
     revolution
         Time of one turn against momentum; that of a smooth ring if not given.
+    factor : complex array (b,), optional
+        Form factor from :func:`gm2sim.fast_rotation.reference.form_factor`: corrects for the shape of the bunch and for
+        a correlation of momentum and injection time; t0 is then the delay of the data against the reference.
     settings
         How the transform is made.
 
@@ -184,7 +189,7 @@ def analyse_fast_rotation(
         edges, number / safe, 1.0 / safe, chosen.frequency, start=chosen.start, stop=chosen.stop, turn=reference.period
     )
     spectrum = spectrum._replace(value=spectrum.value * cmath.exp(-1j * chosen.azimuth))
-    return _analyse(spectrum, ring, chosen)
+    return _analyse(spectrum, ring, chosen, None if factor is None else np.asarray(factor, np.complex128))
 
 
 def _histogram(times: ArrayLike, counts: ArrayLike) -> tuple[Floats, Floats]:
@@ -204,22 +209,22 @@ def _histogram(times: ArrayLike, counts: ArrayLike) -> tuple[Floats, Floats]:
     return at, number
 
 
-def _analyse(spectrum: Transform, ring: _Ring, chosen: Settings) -> FastRotation:
+def _analyse(spectrum: Transform, ring: _Ring, chosen: Settings, factor: Complexes | None) -> FastRotation:
     window = chosen.inside
-    t0 = find_t0(spectrum, chosen) if chosen.t0 is None else chosen.t0
+    if factor is not None and factor.shape != (int(window.sum()),):
+        raise ValueError(f"a form factor of {factor.size} values for {int(window.sum())} frequencies: use these settings.")
+    t0 = _find(spectrum, chosen, factor) if chosen.t0 is None else chosen.t0
     cosine, error = spectrum.turned(t0).real, spectrum.error()
-    background = _background(spectrum, t0, chosen)
-    density, radii = _distribution(cosine - background.values, ring, chosen)
-    other = "symmetry" if chosen.t0_method == "fit" else "fit"
-    t0_other = find_t0(spectrum, replace(chosen, t0_method=other, t0_near=t0))
-    noise = _replicas(spectrum, t0, ring, chosen)
-    outside = (cosine - background.values)[~window] / error[~window]
+    half, background, parameters = _take_off(spectrum, t0, chosen, factor)
+    density, radii = _distribution(half, ring, chosen)
+    noise = _replicas(spectrum, t0, ring, chosen, factor)
+    outside = (cosine - background)[~window] / error[~window]
     f = chosen.frequency[window]
     return FastRotation(
         frequency=chosen.frequency,
         cosine=cosine,
         cosine_error=error,
-        background=background.values,
+        background=background,
         revolution_frequency=f,
         x_e=ring.revolution.x_e_at(f),
         delta=ring.revolution.delta_at(f),
@@ -227,18 +232,42 @@ def _analyse(spectrum: Transform, ring: _Ring, chosen: Settings) -> FastRotation
         density_error=noise.density,
         t0=t0,
         t0_error=noise.t0,
-        t0_symmetric=t0_other if other == "symmetry" else t0,
+        t0_symmetric=find_t0(spectrum, replace(chosen, t0_method="symmetry")),
         x_e_mean=radii.mean,
         x_e_mean_error=noise.radii.mean,
         x_e_width=radii.width,
         x_e_width_error=noise.radii.width,
         c_e_ppb=radii.c_e_ppb,
         c_e_error_ppb=noise.radii.c_e_ppb,
-        background_parameters=background.parameters,
+        background_parameters=parameters,
         chi2=float((outside**2).sum()),
-        ndf=int(outside.size) - len(background.parameters),
+        ndf=int(outside.size) - len(parameters),
         settings=chosen,
     )
+
+
+def _take_off(
+    spectrum: Transform, t0: float, chosen: Settings, factor: Complexes | None
+) -> tuple[Floats, Floats, dict[str, float]]:
+    """Half the density at the frequencies of the window, background everywhere, parameters of the background."""
+    if factor is None:
+        background = _background(spectrum, t0, chosen)
+        half = (spectrum.turned(t0).real - background.values)[chosen.inside]
+        return half, background.values, background.parameters
+    solved = solve(spectrum, chosen.inside, factor, t0)
+    rest = solved.model.copy()
+    rest[chosen.inside] -= 0.5 * solved.density * factor.real
+    return 0.5 * solved.density, rest, {}
+
+
+def _find(spectrum: Transform, chosen: Settings, factor: Complexes | None) -> float:
+    if factor is None:
+        return find_t0(spectrum, chosen)
+    trial = chosen.t0_near + spectrum.turn * (np.arange(_SCAN) / _SCAN - 0.5)
+    tried = [solve(spectrum, chosen.inside, factor, float(t)) for t in trial]
+    misfit = [one.misfit if one.density.sum() > 0.0 else math.inf for one in tried]
+    best = float(trial[int(np.argmin(misfit))])
+    return _minimum(lambda t0: solve(spectrum, chosen.inside, factor, t0).misfit, best)
 
 
 def _background(spectrum: Transform, t0: float, chosen: Settings) -> Background:
@@ -248,10 +277,10 @@ def _background(spectrum: Transform, t0: float, chosen: Settings) -> Background:
 
 
 def _distribution(half: Floats, ring: _Ring, chosen: Settings) -> tuple[Floats, Radii]:
-    """Density of frequencies and its moments from what is left of the cosine transform."""
+    """Density of frequencies and its moments from the density of passages at the frequencies of the window."""
     f = chosen.frequency[chosen.inside]
     # A muon that turns faster passes more often: the transform holds f times the density of muons.
-    weight = half[chosen.inside] / f
+    weight = half / f
     radii = electric_field_correction(ring.revolution.x_e_at(f), weight, ring.n, ring.reference)
     return weight / (weight.sum() * chosen.step), radii
 
@@ -318,8 +347,15 @@ class _Spread(NamedTuple):
     radii: Radii
 
 
-def _replicas(spectrum: Transform, t0: float, ring: _Ring, chosen: Settings) -> _Spread:
-    """Spread of the results over samples of the counting noise, t0 found anew in each; the background is its own."""
+def _replicas(
+    spectrum: Transform, t0: float, ring: _Ring, chosen: Settings, factor: Complexes | None
+) -> _Spread:
+    """Spread of the results over samples of the counting noise.
+
+    Without a form factor t0 is found anew in each, and the background is the distribution's own. With one t0 stays: a
+    reference pins it to some 10 ps, and C_e hardly depends on it.
+    """
+    solved = None if factor is None else solve(spectrum, chosen.inside, factor, t0)
     shape = own_shape(spectrum.frequency, chosen.inside, spectrum.start - t0, spectrum.turn)
     times, densities, radii = [], [], []
     for noise in spectrum.draws(chosen.replicas, chosen.seed):
@@ -328,9 +364,12 @@ def _replicas(spectrum: Transform, t0: float, ring: _Ring, chosen: Settings) -> 
         def misfit(t: float, noisy: Transform = noisy) -> float:
             return float(((shape.left @ noisy.turned(t).real) ** 2).sum())
 
-        at = t0 if chosen.t0 is not None else _minimum(misfit, t0)
-        half = np.zeros(len(spectrum.frequency))
-        half[chosen.inside] = shape.inverse @ noisy.turned(at).real
+        at = t0 if chosen.t0 is not None or solved is not None else _minimum(misfit, t0)
+        turned = noisy.turned(at)
+        if solved is None:
+            half = shape.inverse @ turned.real
+        else:
+            half = solved.inverse @ np.concatenate([turned.real, turned.imag])
         density, moments = _distribution(half, ring, chosen)
         times.append(at)
         densities.append(density)

@@ -22,24 +22,29 @@ from gm2sim.fast_rotation.transform import Transform
 
 Complexes = NDArray[np.complex128]
 
-
-class FormFactor(NamedTuple):
-    """Mean of exp(-2 pi i f tau) over the muons of each frequency of the window.
-
-    Attributes
-    ----------
-    value : complex array (b,)
-        0 where there are no muons.
-    """
-
-    value: Complexes
+# Frequency step times length of the signal: cosine and sine of n frequencies hold n numbers if it is above 1/2.
+_RESOLVED = 0.55
 
 
 class Solved(NamedTuple):
-    """Density with a given form factor: array (b,) [1/Hz, not normalised], its sum of squared residuals [s^2]."""
+    """Density of frequencies with a given form factor.
+
+    Attributes
+    ----------
+    density : array (b,)
+        Area 1 but for noise, of passages and not of muons.
+    model : array (k,) [s]
+        Cosine transform that it makes.
+    misfit : float [s^2]
+        Sum of squared residuals.
+    inverse : array (b, 2 k)
+        Cosine and sine transform, one after the other -> density.
+    """
 
     density: Floats
+    model: Floats
     misfit: float
+    inverse: Floats
 
 
 def form_factor(
@@ -49,7 +54,7 @@ def form_factor(
     settings: Settings,
     *,
     weight: ArrayLike | None = None,
-) -> FormFactor:
+) -> Complexes:
     """Form factor of simulated muons, or of a measured bunch shape with any momenta that fill the window.
 
     Parameters
@@ -63,6 +68,11 @@ def form_factor(
     settings
         Of the analysis: its frequencies.
     weight : array (n,), optional
+
+    Returns
+    -------
+    complex array (b,)
+        <exp(-2 pi i f tau)> at the frequencies of the window, 0 where there are no muons.
 
     Raises
     ------
@@ -84,10 +94,10 @@ def form_factor(
         waves += np.bincount(node[ok], wave.real, len(f)) + 1j * np.bincount(node[ok], wave.imag, len(f))
     if not total.any():
         raise ValueError("no muon of the reference turns within the physical window: check momenta and window.")
-    return FormFactor(waves / np.where(total > 0.0, total, 1.0))
+    return np.asarray(waves / np.where(total > 0.0, total, 1.0))
 
 
-def solve(spectrum: Transform, inside: NDArray[np.bool_], factor: FormFactor, t0: float) -> Solved:
+def solve(spectrum: Transform, inside: NDArray[np.bool_], factor: Complexes, t0: float) -> Solved:
     """Least squares for the density of frequencies.
 
     Parameters
@@ -96,19 +106,32 @@ def solve(spectrum: Transform, inside: NDArray[np.bool_], factor: FormFactor, t0
         Transform of the signal.
     inside : boolean array (k,)
         Frequencies of the window.
-    factor
+    factor : complex array (b,)
         Form factor for injection times counted from `t0`.
     t0 : float [s]
         Delay of the data against the reference.
+
+    Raises
+    ------
+    ValueError
+        If the frequency step is so fine, or the stop so early, that the window has more unknowns than the data.
     """
+    length = spectrum.stop - spectrum.start
+    if float(spectrum.frequency[1] - spectrum.frequency[0]) * length < _RESOLVED:
+        raise ValueError(
+            f"{length * 1e6:g} us of signal do not resolve the frequency step with a form factor: give a step of "
+            f"{_RESOLVED / length * 1e-3:.1f} kHz or more."
+        )
     f = spectrum.frequency
     apart = f[:, None] - f[None, inside]
     # int exp(2 pi i x t) dt between the middles of the ramps, times what the ramps of one turn leave.
-    middle, length = 0.5 * (spectrum.start + spectrum.stop) - t0, spectrum.stop - spectrum.start
+    middle = 0.5 * (spectrum.start + spectrum.stop) - t0
     between = length * np.sinc(apart * length) * np.exp(2j * np.pi * apart * middle) * np.sinc(apart * spectrum.turn)
     step = float(f[1] - f[0])
-    design = step * between * np.conj(factor.value)
+    design = step * between * np.conj(factor)
     data = spectrum.turned(t0)
     rows, right = np.concatenate([design.real, design.imag]), np.concatenate([data.real, data.imag])
-    density, *_ = np.linalg.lstsq(rows, right, rcond=1e-6)
-    return Solved(density, float(((right - rows @ density) ** 2).sum()))
+    inverse = np.linalg.pinv(rows, rcond=1e-6)  # frequencies without muons have columns of 0
+    density = inverse @ right
+    fitted = rows @ density
+    return Solved(density, fitted[: len(f)], float(((right - fitted) ** 2).sum()), inverse)

@@ -24,6 +24,7 @@ from tracking.muon import Reference
 
 PPB = 1e9
 _SCAN = 60  # trial t0 in one turn: 2.5 ns, a sixtieth of a wave
+_COARSE = 16  # the same where each one is a system of equations
 _PRECISION = 1e-12  # of t0 [s]
 _CLOSE = 5e-9  # bracket around a t0 that is known [s]
 
@@ -212,7 +213,9 @@ def _histogram(times: ArrayLike, counts: ArrayLike) -> tuple[Floats, Floats]:
 def _analyse(spectrum: Transform, ring: _Ring, chosen: Settings, factor: Complexes | None) -> FastRotation:
     window = chosen.inside
     if factor is not None and factor.shape != (int(window.sum()),):
-        raise ValueError(f"a form factor of {factor.size} values for {int(window.sum())} frequencies: use these settings.")
+        raise ValueError(
+            f"a form factor of {factor.size} values for {int(window.sum())} frequencies: use these settings."
+        )
     t0 = _find(spectrum, chosen, factor) if chosen.t0 is None else chosen.t0
     cosine, error = spectrum.turned(t0).real, spectrum.error()
     half, background, parameters = _take_off(spectrum, t0, chosen, factor)
@@ -263,11 +266,11 @@ def _take_off(
 def _find(spectrum: Transform, chosen: Settings, factor: Complexes | None) -> float:
     if factor is None:
         return find_t0(spectrum, chosen)
-    trial = chosen.t0_near + spectrum.turn * (np.arange(_SCAN) / _SCAN - 0.5)
+    trial = chosen.t0_near + spectrum.turn * (np.arange(_COARSE) / _COARSE - 0.5)
     tried = [solve(spectrum, chosen.inside, factor, float(t)) for t in trial]
     misfit = [one.misfit if one.density.sum() > 0.0 else math.inf for one in tried]
     best = float(trial[int(np.argmin(misfit))])
-    return _minimum(lambda t0: solve(spectrum, chosen.inside, factor, t0).misfit, best)
+    return _minimum(lambda t0: solve(spectrum, chosen.inside, factor, t0).misfit, best, spectrum.turn / _COARSE)
 
 
 def _background(spectrum: Transform, t0: float, chosen: Settings) -> Background:
@@ -320,9 +323,9 @@ def find_t0(spectrum: Transform, settings: Settings) -> float:
     return _minimum(lambda t0: _background(spectrum, t0, settings).misfit, best)
 
 
-def _minimum(function: Any, near: float) -> float:
+def _minimum(function: Any, near: float, reach: float = _CLOSE) -> float:
     found = minimize_scalar(
-        function, bounds=(near - _CLOSE, near + _CLOSE), method="bounded", options={"xatol": _PRECISION}
+        function, bounds=(near - reach, near + reach), method="bounded", options={"xatol": _PRECISION}
     )
     return float(found.x)
 
@@ -347,9 +350,7 @@ class _Spread(NamedTuple):
     radii: Radii
 
 
-def _replicas(
-    spectrum: Transform, t0: float, ring: _Ring, chosen: Settings, factor: Complexes | None
-) -> _Spread:
+def _replicas(spectrum: Transform, t0: float, ring: _Ring, chosen: Settings, factor: Complexes | None) -> _Spread:
     """Spread of the results over samples of the counting noise.
 
     Without a form factor t0 is found anew in each, and the background is the distribution's own. With one t0 stays: a
@@ -358,7 +359,8 @@ def _replicas(
     solved = None if factor is None else solve(spectrum, chosen.inside, factor, t0)
     shape = own_shape(spectrum.frequency, chosen.inside, spectrum.start - t0, spectrum.turn)
     times, densities, radii = [], [], []
-    for noise in spectrum.draws(chosen.replicas, chosen.seed):
+    draws = spectrum.draws(chosen.replicas, chosen.seed) if chosen.replicas else ()
+    for noise in draws:
         noisy = spectrum._replace(value=spectrum.value + noise)
 
         def misfit(t: float, noisy: Transform = noisy) -> float:

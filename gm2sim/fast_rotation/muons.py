@@ -13,8 +13,6 @@ from gm2sim.fast_rotation.settings import Settings
 from gm2sim.fast_rotation.signal import Floats, Passages, Revolution, passages, smooth_ring
 from tracking.muon import Reference
 
-_GROUPS = 10
-
 
 class Truth(NamedTuple):
     """The muons' own momenta.
@@ -64,6 +62,7 @@ def analyse_muons(
     stop_time: ArrayLike | None = None,
     decay: bool = False,
     corrected: bool = False,
+    groups: int = 10,
     settings: Settings | None = None,
 ) -> Comparison:
     """Analyse the fast rotation of simulated muons as the experiment does, and compare with their momenta.
@@ -80,6 +79,8 @@ def analyse_muons(
         Time of one turn against momentum; that of a smooth ring if not given.
     corrected : bool
         Use the muons' own form factor: takes the bias of a momentum-time correlation away.
+    groups : int
+        Groups of muons of the jackknife, each one more analysis; below 2 there is no error of the difference.
     settings
         How the transform is made; its azimuth is where the muons are counted.
 
@@ -93,7 +94,7 @@ def analyse_muons(
     offset, at = np.asarray(delta, np.float64), np.asarray(time, np.float64)
     share = np.ones_like(offset) if weight is None else np.asarray(weight, np.float64)
     stop = None if stop_time is None else np.asarray(stop_time, np.float64)
-    group = np.arange(offset.size) % min(_GROUPS, max(offset.size, 1))
+    group = np.arange(offset.size) % max(1, min(groups, offset.size))
 
     def signal_of(which: Floats | slice) -> Passages:
         return passages(
@@ -111,9 +112,9 @@ def analyse_muons(
 
     parts = [signal_of(group == g) for g in range(int(group.max()) + 1)] if offset.size else [signal_of(slice(None))]
     edges = parts[0].edges
-    total = Passages(edges, sum(p.counts for p in parts) + 0.0, sum(p.smooth for p in parts) + 0.0)
+    total = Passages(edges, np.sum([p.counts for p in parts], axis=0), np.sum([p.smooth for p in parts], axis=0))
     result, radii = analyse(total, slice(None), chosen)
-    quick = replace(chosen, replicas=0)
+    quick = replace(chosen, replicas=0, t0_near=result.t0)
     left_out = []
     for g, part in enumerate(parts):
         if len(parts) > 1:

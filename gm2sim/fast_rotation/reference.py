@@ -24,6 +24,7 @@ Complexes = NDArray[np.complex128]
 
 # Frequency step times length of the signal: cosine and sine of n frequencies hold n numbers if it is above 1/2.
 _RESOLVED = 0.55
+_TINY = 1e-13
 
 
 class Solved(NamedTuple):
@@ -131,7 +132,10 @@ def solve(spectrum: Transform, inside: NDArray[np.bool_], factor: Complexes, t0:
     design = step * between * np.conj(factor)
     data = spectrum.turned(t0)
     rows, right = np.concatenate([design.real, design.imag]), np.concatenate([data.real, data.imag])
-    inverse = np.linalg.pinv(rows, rcond=1e-6)  # frequencies without muons have columns of 0
+    normal = rows.T @ rows
+    # Frequencies without muons have columns of 0: the small term makes their density 0, and nothing else.
+    normal += _TINY * np.trace(normal) * np.eye(len(normal))
+    inverse = np.asarray(np.linalg.solve(normal, rows.T), np.float64)
     density = inverse @ right
     fitted = rows @ density
     return Solved(density, fitted[: len(f)], float(((right - fitted) ** 2).sum()), inverse)

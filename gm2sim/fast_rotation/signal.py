@@ -46,11 +46,11 @@ class Revolution(NamedTuple):
 
     def period_of(self, delta: ArrayLike) -> Floats:
         """Time of one turn [s] of muons of some momentum offsets."""
-        return np.asarray(np.interp(delta, self.delta, self.period))
+        return np.asarray(np.interp(np.asarray(delta, np.float64), self.delta, self.period))
 
     def x_e_of(self, delta: ArrayLike) -> Floats:
         """Equilibrium radius [m] of muons of some momentum offsets."""
-        return np.asarray(np.interp(delta, self.delta, self.x_e))
+        return np.asarray(np.interp(np.asarray(delta, np.float64), self.delta, self.x_e))
 
     def delta_at(self, frequency: ArrayLike) -> Floats:
         """Momentum offset of muons of some revolution frequencies [Hz]."""
@@ -182,7 +182,7 @@ def passages(
 ) -> Passages:
     """Count the passages of muons at an azimuth; each is put in its bin at its own exact time.
 
-    One passage takes about a nanosecond: 1e5 muons over 2000 turns a fifth of a second, 1e6 some seconds.
+    One passage takes 2 to 3 ns: 1e5 muons over 2000 turns half a second, 1e6 five seconds.
 
     Parameters
     ----------
@@ -225,8 +225,10 @@ def passages(
     rate = 1.0 / (LIFETIME * np.hypot(reference.p0_gev * (1.0 + offset), MASS) / MASS) if decay else 0.0 * offset
     first = at + azimuth / (2.0 * math.pi) * period
     counts = np.zeros(bins)
-    _deposit(first, period, share * np.exp(-rate * (first - at)), np.exp(-rate * period), end.copy(), start, width, counts)
-    edges = start + width * np.arange(bins + 1)
+    _deposit(
+        first, period, share * np.exp(-rate * (first - at)), np.exp(-rate * period), end.copy(), start, width, counts
+    )
+    edges: Floats = start + width * np.arange(bins + 1, dtype=np.float64)
     smooth = _smooth(0.5 * (edges[1:] + edges[:-1]), at, share * width / period, rate, end)
     return Passages(edges, counts, smooth)
 
@@ -235,20 +237,34 @@ def _check(offset: Floats, at: Floats, share: Floats, end: Floats, revolution: R
     for name, column in (("times", at), ("weights", share), ("stop times", end)):
         if column.shape != offset.shape:
             raise ValueError(f"{column.size} {name} for {offset.size} momenta of muons: give one for each.")
-    if offset.size == 0 or not (np.isfinite(offset) & np.isfinite(at) & np.isfinite(share)).all() or np.isnan(end).any():
-        raise ValueError("the muons of the fast rotation need finite momenta, times and weights, and at least one muon.")
+    if (
+        offset.size == 0
+        or not (np.isfinite(offset) & np.isfinite(at) & np.isfinite(share)).all()
+        or np.isnan(end).any()
+    ):
+        raise ValueError(
+            "the muons of the fast rotation need finite momenta, times and weights, and at least one muon."
+        )
     if (share < 0.0).any():
         raise ValueError(f"the weight {share.min():g} of a muon is negative: give 0 or more.")
     low, high = revolution.delta[[0, -1]]
     if offset.min() < low or offset.max() > high:
         raise ValueError(
-            f"momentum offsets from {offset.min():g} to {offset.max():g} go beyond {low:g} to {high:g}, where muons can "
-            "be stored: give (p - p0)/p0."
+            f"momentum offsets from {offset.min():g} to {offset.max():g} go beyond {low:g} to {high:g}, where muons "
+            "can be stored: give (p - p0)/p0."
         )
 
 
+@compiled  # type: ignore[arg-type]
 def _deposit(
-    first: Floats, period: Floats, value: Floats, factor: Floats, end: Floats, start: float, width: float, counts: Floats
+    first: Floats,
+    period: Floats,
+    value: Floats,
+    factor: Floats,
+    end: Floats,
+    start: float,
+    width: float,
+    counts: Floats,
 ) -> None:
     """Add every passage to its bin; `value` ends as what is left of each weight.
 
@@ -273,9 +289,6 @@ def _deposit(
         skipped += _TURNS
 
 
-_deposit = compiled(_deposit)
-
-
 def _smooth(t: Floats, at: Floats, rate_of_passing: Floats, rate: Floats, end: Floats) -> Floats:
     """Passages a bin of muons without bunches: those alive, or their chance to be."""
     order = np.argsort(end)
@@ -290,7 +303,9 @@ def _smooth(t: Floats, at: Floats, rate_of_passing: Floats, rate: Floats, end: F
     return np.asarray(total * np.exp(-mean * t) * np.polynomial.polynomial.polyval(t, moments))
 
 
-def smooth_positrons(edges: ArrayLike, counts: ArrayLike, *, start: float, cbo_frequency: float | None = None) -> Floats:
+def smooth_positrons(
+    edges: ArrayLike, counts: ArrayLike, *, start: float, cbo_frequency: float | None = None
+) -> Floats:
     """Positrons a bin without fast rotation: the wiggle fitted to cells of one turn, in the finer bins.
 
     The experiment divides its 1 ns histogram by the fitted 9-parameter function (tjbarrett96/gm2fr, WiggleFit).

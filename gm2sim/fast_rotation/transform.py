@@ -84,8 +84,8 @@ def transform(
     width = float(edges[-1] - edges[0]) / (len(edges) - 1)
     if not edges[0] <= start - turn < start < stop < stop + turn <= edges[-1]:
         raise ValueError(
-            f"the transform from {start * 1e6:g} to {stop * 1e6:g} us needs the signal one turn further on both sides, but "
-            f"its bins go from {edges[0] * 1e6:g} to {edges[-1] * 1e6:g} us: give later or earlier ends."
+            f"the transform from {start * 1e6:g} to {stop * 1e6:g} us needs the signal one turn further on both sides, "
+            f"but its bins go from {edges[0] * 1e6:g} to {edges[-1] * 1e6:g} us: give later or earlier ends."
         )
     first, last = np.searchsorted(edges, [start - turn, stop + turn])
     t = 0.5 * (edges[first : last - 1] + edges[first + 1 : last])

@@ -22,6 +22,7 @@ def fast_rotation_signal(signal: Passages) -> Plot:
         raise ValueError("the fast-rotation signal ends before 5.5 us: make it longer to draw it.")
     ratio = signal.counts / np.where(signal.smooth > 0.0, signal.smooth, np.inf)
     middle = 0.5 * (signal.edges[1:] + signal.edges[:-1])
+    top = 1.05 * float(ratio[(middle >= windows[0][0]) & (middle < windows[0][1])].max())
     plot = Plot(8.4, 1.7 * len(windows) + 0.6)
     words: list[str] = []
     columns: dict[str, ArrayLike] = {}
@@ -36,7 +37,7 @@ def fast_rotation_signal(signal: Passages) -> Plot:
         axes.plot(middle[here] * US, ratio[here], color=BLUE, linewidth=0.8)
         axes.axhline(1.0, color=MUTED, linewidth=0.8, linestyle=":")
         axes.set_xlim(begin * US, end * US)
-        axes.set_ylim(0.0, None)
+        axes.set_ylim(0.0, top)
         words.append(f"at {begin * US:g} us it swings between {ratio[here].min():.2f} and {ratio[here].max():.2f}")
         columns |= {f"time {i + 1} [μs]": middle[here] * US, f"S {i + 1}": ratio[here]}
     plot.describe(

@@ -139,6 +139,22 @@ def test_c_e_of_an_uncorrelated_beam_is_that_of_its_own_momenta() -> None:
     np.testing.assert_allclose(found.result.density, found.truth.density, atol=0.02 * found.truth.density.max())
 
 
+def test_debunching_fit_agrees_without_any_transform_and_shows_the_bunch() -> None:
+    delta, time = beam()
+    found = fr.debunch(fr.passages(delta, time, REVOLUTION, RING, stop=61e-6), n=N, reference=RING)
+    truth = fr.electric_field_correction(REVOLUTION.x_e_of(delta), np.ones_like(delta), N, RING)
+    edges = RING.period * np.linspace(-0.5, 0.5, 16)
+    wrapped = (time - edges[0]) % RING.period + edges[0]
+    true_shape = np.histogram(wrapped, edges)[0] / len(time)
+    # Steps for a curve: an edge of the shape moves by a share of its slope, at most 0.02 from slot to slot.
+    np.testing.assert_allclose(found.shape, true_shape, atol=0.005)
+    # A bunch placed 0.1 ns wrong, a hundredth of a slot, is 2 ppb (see t0).
+    assert abs(found.radii.c_e_ppb - truth.c_e_ppb) < 8.0
+    assert abs(found.radii.mean - truth.mean) < 0.3e-3
+    with pytest.raises(ValueError, match="needs it to 60 us"):
+        fr.debunch(fr.passages(delta[:10], time[:10], REVOLUTION, RING, stop=20e-6), n=N, reference=RING)
+
+
 def test_azimuth_of_the_detector_does_not_matter() -> None:
     assert abs(compared(azimuth=3.0).result.c_e_ppb - compared().result.c_e_ppb) < 0.1
     assert abs(compared(azimuth=3.0).result.t0 - compared().result.t0) < 0.01e-9

@@ -1,0 +1,175 @@
+"""The analysis applied to simulated muons, beside what their own momenta say."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gm2sim.fast_rotation.analysis import FastRotation, Radii, analyse_fast_rotation, electric_field_correction
+from gm2sim.fast_rotation.background import MODELS
+from gm2sim.fast_rotation.reference import form_factor
+from gm2sim.fast_rotation.settings import Settings
+from gm2sim.fast_rotation.signal import Floats, Passages, Revolution, passages, smooth_ring
+from tracking.muon import Reference
+
+
+class Truth(NamedTuple):
+    """The muons' own momenta.
+
+    Attributes
+    ----------
+    radii : Radii
+        Moments, muon by muon, in no bins.
+    density : array (b,) [1/Hz]
+        Histogram of revolution frequencies around the frequencies of the result, area 1 with what lies outside.
+    """
+
+    radii: Radii
+    density: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Fast-rotation analysis beside the truth.
+
+    Attributes
+    ----------
+    signal : Passages
+    result : FastRotation
+        Its errors are those of as many independent positrons as there are passages: too small, the same muons come
+        by again and again.
+    truth : Truth
+    difference_ppb, difference_error_ppb : float
+        C_e of the analysis less that of the truth; error by jackknife over groups of muons.
+    """
+
+    signal: Passages
+    result: FastRotation
+    truth: Truth
+    difference_ppb: float
+    difference_error_ppb: float
+
+
+def analyse_muons(
+    delta: ArrayLike,
+    time: ArrayLike,
+    *,
+    n: float,
+    reference: Reference,
+    revolution: Revolution | None = None,
+    weight: ArrayLike | None = None,
+    stop_time: ArrayLike | None = None,
+    decay: bool = False,
+    corrected: bool = False,
+    groups: int = 10,
+    settings: Settings | None = None,
+) -> Comparison:
+    """Analyse the fast rotation of simulated muons as the experiment does, and compare with their momenta.
+
+    Parameters
+    ----------
+    delta, time, weight, stop_time, decay
+        Muons, see :func:`gm2sim.fast_rotation.signal.passages`.
+    n
+        Field index.
+    reference
+        Reference of the ring.
+    revolution
+        Time of one turn against momentum; that of a smooth ring if not given.
+    corrected : bool
+        Use the muons' own form factor: takes the bias of a momentum-time correlation away.
+    groups : int
+        Groups of muons of the jackknife, each one more analysis; below 2 there is no error of the difference.
+    settings
+        How the transform is made; its azimuth is where the muons are counted.
+
+    Raises
+    ------
+    ValueError
+        As :func:`gm2sim.fast_rotation.signal.passages` and :func:`analyse_fast_rotation` do.
+    """
+    chosen = Settings(replicas=0) if settings is None else settings
+    relation = smooth_ring(n, reference) if revolution is None else revolution
+    offset, at = np.asarray(delta, np.float64), np.asarray(time, np.float64)
+    share = np.ones_like(offset) if weight is None else np.asarray(weight, np.float64)
+    stop = None if stop_time is None else np.asarray(stop_time, np.float64)
+    group = np.arange(offset.size) % max(1, min(groups, offset.size))
+
+    def signal_of(which: Floats | slice) -> Passages:
+        return passages(
+            offset[which], at[which], relation, reference, weight=share[which], decay=decay, azimuth=chosen.azimuth,
+            stop_time=None if stop is None else stop[which], stop=chosen.stop + 2.0 * reference.period,
+        )  # fmt: skip
+
+    def analyse(signal: Passages, keep: Floats | slice, how: Settings) -> tuple[FastRotation, Radii]:
+        factor = form_factor(offset[keep], at[keep], relation, how, weight=share[keep]) if corrected else None
+        found = analyse_fast_rotation(
+            signal.edges, signal.counts, n=n, reference=reference, smooth=signal.smooth, revolution=relation,
+            factor=factor, settings=how,
+        )  # fmt: skip
+        return found, electric_field_correction(relation.x_e_of(offset[keep]), share[keep], n, reference)
+
+    parts = [signal_of(group == g) for g in range(int(group.max()) + 1)] if offset.size else [signal_of(slice(None))]
+    edges = parts[0].edges
+    total = Passages(edges, np.sum([p.counts for p in parts], axis=0), np.sum([p.smooth for p in parts], axis=0))
+    result, radii = analyse(total, slice(None), chosen)
+    quick = replace(chosen, replicas=0, t0_near=result.t0)
+    left_out = []
+    for g, part in enumerate(parts):
+        if len(parts) > 1:
+            less = Passages(edges, total.counts - part.counts, total.smooth - part.smooth)
+            found, true = analyse(less, group != g, quick)
+            left_out.append(found.c_e_ppb - true.c_e_ppb)
+    spread = float(np.std(left_out)) * np.sqrt(len(parts) - 1.0) if left_out else float("nan")
+    density = _histogram(1.0 / relation.period_of(offset), share, chosen)
+    return Comparison(total, result, Truth(radii, density), result.c_e_ppb - radii.c_e_ppb, float(spread))
+
+
+def _histogram(frequency: Floats, weight: Floats, settings: Settings) -> Floats:
+    f = settings.frequency[settings.inside]
+    edges = np.append(f - 0.5 * settings.step, f[-1] + 0.5 * settings.step)
+    counts, _ = np.histogram(frequency, edges, weights=weight)
+    return np.asarray(counts / (weight.sum() * settings.step))
+
+
+def variations(
+    times: ArrayLike,
+    counts: ArrayLike,
+    *,
+    n: float,
+    reference: Reference,
+    smooth: ArrayLike | None = None,
+    revolution: Revolution | None = None,
+    settings: Settings | None = None,
+) -> dict[str, float]:
+    """Change of C_e [ppb] with the choices of the analysis: its systematic errors but for the correlation.
+
+    Parameters
+    ----------
+    times, counts, n, reference, smooth, revolution, settings
+        As for :func:`analyse_fast_rotation`.
+
+    Returns
+    -------
+    dict
+        What was changed -> C_e with it less C_e without.
+    """
+    base = replace(Settings() if settings is None else settings, replicas=0)
+
+    def c_e(how: Settings) -> FastRotation:
+        return analyse_fast_rotation(
+            times, counts, n=n, reference=reference, smooth=smooth, revolution=revolution, settings=how
+        )
+
+    standard = c_e(base)
+    changes = {
+        "start + 2 us": replace(base, start=base.start + 2e-6),
+        "start + 4 us": replace(base, start=base.start + 4e-6),
+        "stop - 100 us": replace(base, stop=max(base.stop - 100e-6, base.start + 50e-6)),
+        "t0 + 1 ns": replace(base, t0=standard.t0 + 1e-9),
+        "t0 - 1 ns": replace(base, t0=standard.t0 - 1e-9),
+        "t0 by symmetry": replace(base, t0=standard.t0_symmetric),
+        "half the frequency step": replace(base, step=0.5 * base.step),
+    } | {f"background {name}": replace(base, background=name) for name in MODELS if name != base.background}
+    return {name: c_e(how).c_e_ppb - standard.c_e_ppb for name, how in changes.items()}

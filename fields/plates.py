@@ -131,7 +131,7 @@ class PlateGeometry:
     def outlines(self, density: float = 1.0) -> list[Outline]:
         """All surfaces; `density` multiplies the number of panels."""
         chamber = self.chamber
-        count = [max(2, round(density * n)) for n in (32, 5, 7, 20)]
+        count = [max(2, round(density * n)) for n in (32, 5, 7, 24)]
         outlines = []
         for owner, (x0, x1, y0, y1) in enumerate(self.boxes()):
             wide, high = (count[0], count[1]) if x1 - x0 > y1 - y0 else (count[1], count[0])
@@ -142,7 +142,7 @@ class PlateGeometry:
                 turned = tuple(complex(sx * z.real, sy * z.imag) for z in corners)
                 outlines.append(Outline(GROUND, turned, (count[2],) * 6 + (max(2, count[2] // 2),)))
         box = rectangle(chamber.x_inner, chamber.x_outer, -chamber.half_height, chamber.half_height)
-        outlines.append(Outline(GROUND, box, (count[3],) * 4, grading=2.0))
+        outlines.append(Outline(GROUND, box, (count[3],) * 4, grading=1.0))
         return outlines
 
 

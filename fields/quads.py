@@ -78,7 +78,9 @@ def displaced_series(series: ComplexArray, placement: Placement) -> ComplexArray
     shift = -complex(placement.x, placement.y) / R_REFERENCE
     gap = np.maximum(n[:, None] - n[None, :], 0)
     matrix = comb(n[:, None], n[None, :]) * shift**gap  # comb is zero for m > n
-    return np.asarray((series * np.exp(-1j * placement.roll * n)) @ matrix)
+    moved = (series * np.exp(-1j * placement.roll * n)) @ matrix
+    moved[..., 0].imag = 0.0  # of a constant only the real part is seen
+    return np.asarray(moved)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,7 @@ def test_inside_the_aperture_the_storage_field_holds(r: float, phi: float, theta
     assume(math.sqrt(x * x + y * y) <= 0.045)  # cos^2 + sin^2 may round above 1
     ex, ey, es, bx, by, bs = field_at(x, y, theta, 0.0, TABLES)
     assert (bx, by, bs) == pytest.approx(storage_field(x, y, theta, TABLES.storage), rel=1e-14, abs=1e-18)
-    assert (ex, ey) == pytest.approx(quad_field(x, y, theta, TABLES.quads)[1:], rel=1e-12)
-    assert es == 0.0
+    assert (ex, ey, es) == pytest.approx(quad_field(x, y, theta, TABLES.quads)[1:], rel=1e-12)
 
 
 def test_far_outside_only_the_fall_off_holds() -> None:
@@ -56,14 +55,17 @@ def test_field_is_the_same_every_turn(theta: float, turns: int) -> None:
     here = field_at(0.02, -0.01, theta, 0.0, TABLES)
     # rounding of the azimuth, 4e-15 rad, times 2 ppm/deg
     there = field_at(0.02, -0.01, theta + turns * TWO_PI, 0.0, TABLES)
-    np.testing.assert_allclose(there, here, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(there[3:], here[3:], rtol=1e-12, atol=1e-15)
+    # at the ends of the quads the electric field rises by 1 MV/m in 30 mm: 1e-6 V/m for 3e-14 m
+    np.testing.assert_allclose(there[:3], here[:3], rtol=1e-12, atol=1e-5)
 
 
 def test_quads_act_only_at_their_azimuths() -> None:
     for quad in Ring.e989().quads:
         inside = 0.5 * (quad.theta_start + quad.theta_end)
         assert field_at(0.02, 0.0, inside, 0.0, TABLES)[0] > 1e5
-        assert field_at(0.02, 0.0, quad.theta_end + 0.01, 0.0, TABLES)[:2] == (0.0, 0.0)
+        # the soft end reaches 160 mm, 0.0225 rad, out
+        assert field_at(0.02, 0.0, quad.theta_end + 0.023, 0.0, TABLES)[:3] == (0.0, 0.0, 0.0)
 
 
 def test_uniform_field_and_no_voltage_is_a_pure_dipole() -> None:

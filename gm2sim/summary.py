@@ -13,7 +13,7 @@ from typing import Any
 from gm2sim import __version__
 from gm2sim.config import Config
 
-COUNTS = ("fills", "muons", "decayed", "lost", "muon_turns", "positrons", "hits", "islands", "samples")
+COUNTS = ("fills", "injected", "muons", "decayed", "lost", "muon_turns", "positrons", "hits", "islands", "samples")
 
 
 @dataclass

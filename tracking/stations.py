@@ -155,6 +155,8 @@ def _pieces(
             borders = [here, *(c.theta for c in ring.collimators if here < c.theta < start), start]
             count = map_stations / len(SABA2C.kicks)
             for a, b in itertools.pairwise(borders):
+                if b - a <= _EDGE:
+                    continue  # no free bend before this quad
                 edges = np.linspace(a, b, max(1, round(count * (b - a) / free)) + 1)
                 pieces += [
                     _Piece(c, d, None, SABA2C.bends, SABA2C.kicks)

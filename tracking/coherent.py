@@ -1,4 +1,4 @@
-"""What a detector at one azimuth sees of a tracked beam: its frequencies, with the errors of a finite number of muons."""
+"""What a detector at one azimuth sees of a tracked beam: its frequencies, with the errors of a finite beam."""
 
 from __future__ import annotations
 
@@ -120,13 +120,7 @@ def coherent_motion(
         raise ValueError(f"{bunch.n} muons are too few for a beam: give at least {2 * _BATCHES}.")
     forever = bunch._replace(stop_time=np.full(bunch.n, np.inf))
     batches = _batches(forever, tables, turns, azimuth)
-    short = track(
-        forever, tables, min(turns, _PASSAGES), spin=False, observers=[azimuth], collimators=False
-    ).samples  # fmt: skip
-    assert short is not None
-    f_c = cyclotron_frequency(short.time[0])
-    period = 1.0 / float(f_c.value)
-    times = short.time[0].mean(axis=0)
+    period, period_error = _period(forever, tables, min(turns, _PASSAGES), azimuth)
 
     def derived(seen: _Seen) -> tuple[BeamFrequencies, Windows, Lifetime]:
         envelope = windows(seen.mean_x, period, turns=window)
@@ -143,17 +137,11 @@ def coherent_motion(
     )
     life = lifetime(envelope)
     lives = _jackknife([np.array((part[2].amplitude, 1.0 / part[2].tau)) for part in parts])
-    spread_of_step = np.std(np.diff(short.time[0], axis=0).mean(axis=0)) / math.sqrt(times.size)
     return CoherentMotion(
         azimuth=azimuth,
         period=period,
-        period_error=math.hypot(float(f_c.error) * period**2, float(spread_of_step)),
-        frequencies=BeamFrequencies(
-            *(
-                math.hypot(value, getattr(errors, name[:-6])) if name.endswith("_error") else value
-                for name, value in frequencies._asdict().items()
-            )
-        ),
+        period_error=period_error,
+        frequencies=_widened(frequencies, errors),
         passed=whole.passed,
         mean_x=whole.mean_x,
         mean_y=whole.mean_y,
@@ -181,7 +169,27 @@ def _batches(bunch: Bunch, tables: RingTables, turns: int, azimuth: float) -> _S
         if moments.count[0, -1] == 0:
             raise ValueError(f"all muons of a part are lost within {turns} turns: look at the optics of the ring.")
         found.append(moments)
-    return _Seen(*(np.concatenate([getattr(one, name) for one in found]).astype(np.float64) for name in _Seen._fields))
+    names = ("count", "mean_x", "mean_y", "variance_x", "variance_y")
+    return _Seen(*(np.concatenate([getattr(one, name) for one in found]).astype(np.float64) for name in names))
+
+
+def _period(bunch: Bunch, tables: RingTables, turns: int, azimuth: float) -> tuple[float, float]:
+    """Mean time of a turn of the beam and its error: that of the mean over muons with a spread of momenta [s]."""
+    seen = track(bunch, tables, turns, spin=False, observers=[azimuth], collimators=False).samples
+    assert seen is not None
+    f_c = cyclotron_frequency(seen.time[0])
+    own = np.diff(seen.time[0], axis=0).mean(axis=0)
+    period = 1.0 / float(f_c.value)
+    return period, math.hypot(float(f_c.error) * period**2, float(own.std()) / math.sqrt(bunch.n))
+
+
+def _widened(found: BeamFrequencies, errors: BeamFrequencies) -> BeamFrequencies:
+    """Frequencies whose errors hold the scatter of the parts too."""
+    return found._replace(
+        cbo_error=math.hypot(found.cbo_error, errors.cbo),
+        vertical_error=math.hypot(found.vertical_error, errors.vertical),
+        width_error=math.hypot(found.width_error, errors.width),
+    )
 
 
 def _jackknife(parts: list[FloatArray]) -> FloatArray:

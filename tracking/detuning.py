@@ -1,6 +1,6 @@
 """Amplitude detuning: how the tunes of a muon depend on the actions of its radial and vertical oscillation.
 
-Measured on tracked muons, muon by muon, and in closed form to first order in the higher multipoles of the quads.
+Measured on tracked muons, muon by muon, and in closed form to first order in the higher multipoles.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fields.quads import QuadSettings
 from fields.ring import R_REFERENCE
+from fields.storage import StorageField
 from tracking.bunch import Bunch
 from tracking.frequency import tunes
 from tracking.optics import Optics, optics
@@ -27,6 +28,7 @@ _MM2 = 1e-6
 _NODES = 6  # amplitudes in each plane
 _DEGREE = 4  # of the polynomial in the actions: that of the 20-pole, Phi_10 ~ J^5
 _PER_QUAD = 6  # Gauss nodes on a quad: beta changes by a few percent along it
+_AROUND = 72  # places for the field of the magnet
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,33 +188,39 @@ def tracked_tunes(
 
 
 def first_order(
-    tables: RingTables, quads: QuadSettings, actions: FloatArray, orders: Sequence[int] | None = None
+    tables: RingTables,
+    quads: QuadSettings,
+    actions: FloatArray,
+    orders: Sequence[int] | None = None,
+    storage: StorageField | None = None,
 ) -> FloatArray:
-    r"""Detuning by the even multipoles of the quads above the quadrupole, to first order in them.
+    r"""Detuning by the even multipoles above the quadrupole, to first order in them.
 
     In the Hamiltonian of :mod:`tracking.orbit` a quad adds V = phi/beta0 (per unit of s, with x/R0 and the slopes left
-    out, which matter at second order), and phi_n = Re a_n (z/r0)^n. On the linear motion x = sqrt(2 J_x beta_x) cos
-    psi_x, y = sqrt(2 J_y beta_y) cos psi_y the average over both phases of Re z^(2m) is, with <cos^(2k)> = C(2k, k) /
-    4^k,
+    out, which matter at second order), phi_n = Re a_n (z/r0)^n in units of p0 c; the magnet adds V = Re c_(n-1) z^n /
+    (n r0^(n-1) B0 R0). On the linear motion x = sqrt(2 J_x beta_x) cos psi_x, y = sqrt(2 J_y beta_y) cos psi_y the
+    average over both phases of Re z^(2m) is, with <cos^(2k)> = C(2k, k) / 4^k,
 
     .. math:: \langle \mathrm{Re}\, z^{2m} \rangle = \frac{C(2m, m)}{4^m} \sum_k (-1)^k C(m, k)^2
         (2 J_x \beta_x)^{m-k} (2 J_y \beta_y)^k
 
     (odd orders and skew terms average to zero), because C(2m, 2k) C(2m - 2k, m - k) C(2k, k) = C(2m, m) C(m, k)^2. The
-    tune shifts by d/dJ of the integral of <V> around the ring over 2 pi (the first-order perturbation of canonical
-    theory, R. D. Ruth, AIP Conf. Proc. 153 (1987) 150). The octupole gives the constant slopes that are symmetric in x
-    and y, the 12-pole terms of J^2, the 20-pole of J^4.
+    tune shifts by d/dJ of the integral of <V> around the ring over 2 pi (first-order canonical perturbation theory,
+    R. D. Ruth, AIP Conf. Proc. 153 (1987) 150). The octupole gives slopes that do not depend on J, the 12-pole terms of
+    J^2, the 20-pole of J^4.
 
     Parameters
     ----------
     tables
-        The ring; its closed orbit must be near the axis of the quads.
+        The ring; its closed orbit must be near the axis.
     quads
         The quads that the tables were made of.
     actions
         Radial and vertical actions (n, 2) [m].
     orders
         Orders of the potential that count; all even ones above 2 if not given.
+    storage
+        The field of the magnet; nothing of it counts if not given.
 
     Returns
     -------
@@ -221,22 +229,33 @@ def first_order(
     """
     reference = tables.reference
     nodes, weights = np.polynomial.legendre.leggauss(_PER_QUAD)
-    places = np.concatenate([q.theta_start + 0.5 * q.length * (1.0 + nodes) for q in tables.ring.quads])
-    lattice = optics(tables, places).lattice
-    beta_x, beta_y = lattice.beta_x[1:], lattice.beta_y[1:]
-    shift = np.zeros((len(actions), 2))
-    for k, quad in enumerate(tables.ring.quads):
-        at = slice(k * _PER_QUAD, (k + 1) * _PER_QUAD)
-        a2, b2 = 2.0 * actions[:, :1] * beta_x[at], 2.0 * actions[:, 1:] * beta_y[at]
-        length = 0.5 * quad.length * reference.r0 * weights
-        for n, a_n in enumerate(quads.coefficients(quad.name)):
-            if n <= 2 or n % 2 or (orders is not None and n not in orders):
-                continue
-            strength = 1e-9 * a_n.real / (reference.p0_gev * reference.beta0 * R_REFERENCE**n)
-            by_a2, by_b2 = _slopes_of_mean(n // 2, a2, b2)
-            shift[:, 0] += strength * (2.0 * beta_x[at] * by_a2 @ length) / (2.0 * math.pi)
-            shift[:, 1] += strength * (2.0 * beta_y[at] * by_b2 @ length) / (2.0 * math.pi)
-    return shift
+    places = [quad.theta_start + 0.5 * quad.length * (1.0 + nodes) for quad in tables.ring.quads]
+    even = 2.0 * math.pi * (np.arange(_AROUND) + 0.5) / _AROUND
+    lattice = optics(tables, np.concatenate([*places, even])).lattice
+    beta = dict(zip(lattice.theta, zip(lattice.beta_x, lattice.beta_y, strict=True), strict=True))
+
+    def shift(at: FloatArray, length: FloatArray, strengths: dict[int, float]) -> FloatArray:
+        """Of potentials strength Re z^n over lengths at some azimuths."""
+        beta_x, beta_y = np.array([beta[theta] for theta in at]).T
+        total = np.zeros((len(actions), 2))
+        for n, strength in strengths.items():
+            if n > 2 and n % 2 == 0 and (orders is None or n in orders):
+                slopes = _slopes_of_mean(n // 2, 2.0 * actions[:, :1] * beta_x, 2.0 * actions[:, 1:] * beta_y)
+                total += strength * np.stack(
+                    [2.0 * b * slope @ length for b, slope in zip((beta_x, beta_y), slopes, strict=True)], axis=1
+                )
+        return total / (2.0 * math.pi)
+
+    result = np.zeros((len(actions), 2))
+    unit = 1e-9 / (reference.p0_gev * reference.beta0)
+    for quad, at in zip(tables.ring.quads, places, strict=True):
+        strengths = {n: unit * a.real / R_REFERENCE**n for n, a in enumerate(quads.coefficients(quad.name))}
+        result += shift(at, 0.5 * quad.length * reference.r0 * weights, strengths)
+    if storage is not None:
+        mean = storage.mean_field().real / (reference.b0 * reference.r0)
+        strengths = {n + 1: c / ((n + 1) * R_REFERENCE**n) for n, c in enumerate(mean)}
+        result += shift(even, np.full(_AROUND, 2.0 * math.pi * reference.r0 / _AROUND), strengths)
+    return result
 
 
 def _slopes_of_mean(m: int, a2: FloatArray, b2: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -99,7 +99,9 @@ def test_too_few_windows_are_refused() -> None:
 @pytest.fixture(scope="module")
 def ring_and_beam():
     layout = Ring.e989()
-    quads = replace(QuadSettings.ideal(0.108, layout, 1.4513, 0.99942), multipoles=(0j, 0j, 1 + 0j))
+    quads = replace(
+        QuadSettings.ideal(0.108, layout, 1.4513, 0.99942), multipoles=(0j, 0j, 1 + 0j, *[0j] * 7, 1e-15 + 0j)
+    )
     tables = ring_tables(layout, quads, StorageField.uniform(1.4513), spin=False)
     beam = StoredBeam(
         x_e_mean=5e-3, x_e_sigma=5e-3, betatron_x_sigma=6e-3, betatron_y_sigma=8e-3, cbo_amplitude=10e-3,

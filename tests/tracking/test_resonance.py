@@ -60,7 +60,7 @@ def test_orders_and_ranges_out_of_bounds_are_refused() -> None:
 def losses(skew_sextupole: float) -> Scan:
     """Scan over 3 nu_y = 1 with a skew sextupole cos(theta) [of B0 at 45 mm]: what drives it in first order."""
     theta = 2 * math.pi * np.arange(36) / 36
-    c = np.zeros((theta.size, 3), complex)
+    c = np.zeros((theta.size, 4), complex)
     c[:, 0] = B0
     c[:, 2] = 1j * skew_sextupole * B0 * np.cos(theta)
     field = StorageField(c)

@@ -200,7 +200,7 @@ def disturbed(ring: Ring, refine: int = 1, harmonic: float = 0.0, radial: float 
     """Optics at 120 azimuths of a ring whose field has a first harmonic cos(theta) and a radial part, over B0."""
     quads = QuadSettings.ideal(N, ring, RING.b0, RING.beta0)
     theta = 2 * math.pi * np.arange(36) / 36
-    c = np.zeros((theta.size, 2), complex)
+    c = np.zeros((theta.size, 4), complex)
     c[:, 0] = RING.b0 * (1 + harmonic * np.cos(theta) + 1j * radial)
     tables = ring_tables(
         ring, quads, StorageField(c), refine=refine, map_stations=40 * refine, spin=False, anomaly=ANOMALY

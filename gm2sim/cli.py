@@ -137,11 +137,14 @@ def optics(
     """
     from gm2sim.config import load
     from gm2sim.optics import optics as measure
-    from gm2sim.optics import write_plots
     from gm2sim.terminal import print_table, say
 
     found = measure(load(preset, _overrides(set_)), azimuths, beam=plots is not None, scan_steps=scan)
-    files = write_plots(found, plots, kind) if plots is not None else []
+    files: list[Path] = []
+    if plots is not None:
+        from gm2sim.optics_pictures import write_plots
+
+        files = write_plots(found, plots, kind)
     if as_json:
         _print_json(found.content() | ({"plots": [str(path) for path in files]} if files else {}))
         return

@@ -163,7 +163,7 @@ def _batches(bunch: Bunch, tables: RingTables, turns: int, azimuth: float) -> _S
     for k in range(_BATCHES):
         moments = track(
             bunch.select(np.arange(k, bunch.n, _BATCHES)), tables, turns,
-            spin=False, observers=[azimuth], moments=True,
+            spin=tables.options.spin, observers=[azimuth], moments=True,
         ).moments  # fmt: skip
         assert moments is not None
         if moments.count[0, -1] == 0:
@@ -175,7 +175,7 @@ def _batches(bunch: Bunch, tables: RingTables, turns: int, azimuth: float) -> _S
 
 def _period(bunch: Bunch, tables: RingTables, turns: int, azimuth: float) -> tuple[float, float]:
     """Mean time of a turn of the beam and its error: that of the mean over muons with a spread of momenta [s]."""
-    seen = track(bunch, tables, turns, spin=False, observers=[azimuth], collimators=False).samples
+    seen = track(bunch, tables, turns, spin=tables.options.spin, observers=[azimuth], collimators=False).samples
     assert seen is not None
     f_c = cyclotron_frequency(seen.time[0])
     own = np.diff(seen.time[0], axis=0).mean(axis=0)

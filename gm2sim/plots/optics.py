@@ -225,7 +225,7 @@ def loss_scan(scan: Scan, order: int = 5) -> Plot:
     points(top, n, lost, np.maximum(error, 100 / scan.muons), colour=BLUE, size=3.5)
     top.plot(n, lost, color=BLUE, linewidth=0.8)
     marks = scan.positions(order)
-    height = 1.1 * max(float(lost.max()), 0.1)
+    height = 1.05 * max(float((lost + error).max()), 0.1)
     last, level = -1.0, 0
     for line, place in marks:
         level = (level + 1) % 3 if place - last < _NARROW else 0

@@ -73,6 +73,13 @@ _ALWAYS: dict[str, Published] = {
     "x_e_mean_mm": Published(6.0, _NAN, RECALLED, "Run-1"),
     "x_e_sigma_mm": Published(9.0, _NAN, RECALLED, "Run-1"),
 }
+RUN1_MEANS = {
+    "C_e": Published(489.0, 53.0, BEAM_DYNAMICS, "Run-1"),
+    "C_p": Published(180.0, 13.0, BEAM_DYNAMICS, "Run-1"),
+    "C_ml": Published(-11.0, 5.0, BEAM_DYNAMICS, "Run-1"),
+    "C_pa": Published(-158.0, 75.0, BEAM_DYNAMICS, "Run-1"),
+}
+"""Corrections of the whole of Run-1 [ppb]."""
 
 
 def published(key: str, data_set: str) -> Published | None:

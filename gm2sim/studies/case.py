@@ -50,6 +50,11 @@ class Case:
         """The ring for the tracker."""
         return self.variant()
 
+    @property
+    def storage(self) -> StorageField:
+        """Uniform field of the configured strength."""
+        return StorageField.uniform(self.config.magnet.field_t)
+
     def variant(
         self, *, storage: StorageField | None = None, voltage_scale: float = 1.0, eta: float = 0.0
     ) -> RingTables:
@@ -68,7 +73,7 @@ class Case:
         quads = quad_settings(config)
         return ring_tables(
             layout(config), replace(quads, voltage=quads.voltage * voltage_scale),
-            storage or StorageField.uniform(config.magnet.field_t), scheme=config.tracking.scheme,
+            storage or self.storage, scheme=config.tracking.scheme,
             refine=config.tracking.refine, anomaly=config.physics.anomaly, eta=eta,
         )  # fmt: skip
 

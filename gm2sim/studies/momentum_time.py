@@ -28,14 +28,15 @@ def momentum_time(case: Case) -> Finding:
     scale = 2.0 * n * (1.0 - n) * reference.beta0**2 / reference.r0**2
     before, after = case.x_e(flat), case.x_e(sloped)
     value, error = mean(scale * (after**2 - before**2))
+    (without, without_error), (with_, with_error) = mean(scale * before**2), mean(scale * after**2)
     spread = float(sloped.time.std())
     kept, kept_error = _line(sloped.time, after)
     none, none_error = _line(flat.time, before)
     table = (
         Number("change of C_e", value * _PPB, error * _PPB, "ppb", scale * slope**2 * spread**2 * _PPB, None,
                "formula: before the collimators cut"),
-        Number("C_e without", *(one * scale * _PPB for one in mean(before**2)), "ppb"),
-        Number("C_e with", *(one * scale * _PPB for one in mean(after**2)), "ppb"),
+        Number("C_e without", without * _PPB, without_error * _PPB, "ppb"),
+        Number("C_e with", with_ * _PPB, with_error * _PPB, "ppb"),
         Number("slope put in", slope * _MM / _NS, unit="mm/ns", remark="before the cut"),
         Number("slope stored", kept * _MM / _NS, kept_error * _MM / _NS, "mm/ns"),
         Number("slope stored without", none * _MM / _NS, none_error * _MM / _NS, "mm/ns", 0.0),

@@ -19,7 +19,7 @@ _WINDOW = (30e-6, 100e-6)  # in which the losses of the data sets are quoted [s]
 _PPB, _MRAD, _PERCENT, _US = 1e9, 1e3, 1e2, 1e6
 
 
-@study("muon-loss", key="c_ml_ppb", muons=40_000)
+@study("muon-loss", key="c_ml_ppb", muons=80_000)
 def muon_loss(case: Case) -> Finding:
     """Muon-loss correction C_ml: collimators take muons of other momenta, and so of other phases.
 

@@ -50,7 +50,7 @@ class Number(NamedTuple):
 
     def __str__(self) -> str:
         """For people: ``C_e = 471.3 +- 1.2 ppb (published 471, formula 469.8)``."""
-        digits = _digits(self.value, self.error)
+        digits = decimals(self.value, self.error)
         text = f"{self.quantity} = {self.value:.{digits}f}"
         if math.isfinite(self.error):
             text += f" +- {self.error:.{digits}f}"
@@ -172,7 +172,7 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _digits(value: float, error: float) -> int:
+def decimals(value: float, error: float) -> int:
     """Decimals that show two figures of the error, or six figures of the value where it has none."""
     scale, figures = (error, 1) if math.isfinite(error) and error > 0.0 else (abs(value), 5)
     return max(0, min(12, figures - math.floor(math.log10(scale)))) if scale > 0.0 else 1

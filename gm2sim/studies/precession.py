@@ -50,8 +50,8 @@ def measure(bunch: Bunch, tables: RingTables, turns: int) -> Precession:
         rate = angular_frequency(phase, seen.time[0])
         parts.append((rate.value, rate.error, smooth_mean(seen.y[0]).value, smooth_mean(seen.y[0] ** 2).value))
         muon_turns += went
-    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Precession(*columns, muon_turns=muon_turns)
+    omega, error, y, y2 = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Precession(omega, error, y, y2, muon_turns)
 
 
 def watched(bunch: Bunch, tables: RingTables, turns: int) -> Iterator[tuple[Motion, Floats, int]]:

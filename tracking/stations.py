@@ -146,7 +146,7 @@ def _pieces(
     ring: Ring, quads: QuadSettings, ref: Reference, scheme: Scheme, refine: int, map_stations: int
 ) -> list[_Piece]:
     """Cut the circumference into slices of quads and free bends."""
-    free = TWO_PI - sum(quad.length for quad in ring.quads)
+    free = max(TWO_PI - sum(quad.length for quad in ring.quads), _EDGE)  # none in the continuous ring
     pieces: list[_Piece] = []
     here = 0.0
     for quad in (*ring.quads, None):

@@ -37,9 +37,8 @@ def say_outcome(found: Outcome) -> None:
         say(f"published: {theirs.source}{f'; {theirs.remark}' if theirs.remark else ''}")
     if found.remark:
         say(found.remark)
-    say(
-        f"{found.seconds:.1f} s, {found.muons} muons, {found.muon_turns / 1e6:.2f} million muon-turns, seed {found.seed}"
-    )
+    turns = f"{found.muon_turns / 1e6:.2f} million muon-turns"
+    say(f"{found.seconds:.1f} s, {found.muons} muons, {turns}, seed {found.seed}")
 
 
 def say_corrections(found: Sequence[Correction]) -> None:

@@ -28,14 +28,14 @@ def study_plot(outcome: "Outcome") -> Plot:
         for curve, colour in zip(panel.curves, (PALETTE * len(panel.curves))[: len(panel.curves)], strict=True):
             x, y = np.asarray(curve.x, float), np.asarray(curve.y, float)
             if curve.line:
-                axes.plot(x, y, color=colour, linewidth=1.5, label=curve.label)
+                axes.plot(x, y, color=colour, linewidth=1.5, label=curve.label, zorder=2)
             elif curve.error is not None:
-                points(axes, x, y, curve.error, colour=colour, size=3.0, label=curve.label)
+                points(axes, x, y, curve.error, colour=colour, size=3.0, label=curve.label, zorder=3)
             else:
                 many = x.size > _MANY
                 axes.plot(
-                    x, y, "o", color=colour, markersize=1.6 if many else 3.0, markeredgewidth=0,
-                    alpha=0.5 if many else 1.0, label=curve.label,
+                    x, y, "o", color=colour, markersize=1.6 if many else 4.0, markeredgewidth=0,
+                    alpha=0.5 if many else 1.0, label=curve.label, zorder=2.5 if many else 3,
                 )  # fmt: skip
             columns |= {f"{number + 1}: {panel.x_label}, {curve.label}": x}
             columns |= {f"{number + 1}: {panel.y_label}, {curve.label}": y}

@@ -10,8 +10,9 @@ from gm2sim.studies.registry import study
 from tracking.bunch import Bunch
 from tracking.muon import LIFETIME, MASS
 
+_BINS = 40  # with the same number of muons each
 Vectors = NDArray[np.complex128]
-_PPB, _MRAD, _PERCENT, _US = 1e9, 1e3, 1e2, 1e6
+_PPB, _MRAD, _URAD, _PERCENT, _US = 1e9, 1e3, 1e6, 1e2, 1e6
 
 
 @study("differential-decay", key="c_dd_ppb", muons=200_000)
@@ -54,17 +55,17 @@ def differential_decay(case: Case) -> Finding:
     )  # fmt: skip
     tracked = beam_phase(sums.sum(axis=0))
     line = slope * variance / case.lifetime * times
-    edges = np.linspace(delta.min(), delta.max(), 41)
+    edges = np.quantile(delta, np.linspace(0.0, 1.0, _BINS + 1))
     middle = 0.5 * (edges[1:] + edges[:-1])
     early, last = (np.histogram(delta, edges, weights=np.exp(-excess * t), density=True)[0] for t in (0.0, times[-1]))
     panels = (
-        Panel("time [μs]", "phase of the beam [mrad]", (
-            Curve("weights of the muons", times * _US, (tracked - tracked[0]) * _MRAD),
-            Curve("φ′ σ² t/γτ", times * _US, (line - line[0]) * _MRAD, line=True),
+        Panel("time [μs]", "phase of the beam [μrad]", (
+            Curve("weights of the muons", times * _US, (tracked - tracked[0]) * _URAD),
+            Curve("φ′ σ² t/γτ", times * _US, (line - line[0]) * _URAD, line=True),
         )),
         Panel("Δp/p [%]", "late over early, −1 [%]", (
             Curve(f"momenta at {times[-1] * _US:.0f} μs", middle * _PERCENT,
-                  (last / np.maximum(early, 1e-300) - 1.0) * _PERCENT),
+                  (last / early - 1.0) * _PERCENT),
             Curve("t Δγ/(γ²τ)", middle * _PERCENT,
                   times[-1] / case.lifetime * (middle - delta.mean()) * _PERCENT, line=True),
         )),

@@ -16,7 +16,8 @@ from tracking.bunch import Bunch, State
 _EDGE = 1.5e-3  # beyond the collimators, where the configuration leaves nothing to be lost [m]
 _INSIDE = 2.0e-3  # muons that stay so far inside the collimators are not tracked [m]
 _WINDOW = (30e-6, 100e-6)  # in which the losses of the data sets are quoted [s]
-_PPB, _MRAD, _PERCENT, _US = 1e9, 1e3, 1e2, 1e6
+_BINS = 16
+_PPB, _URAD, _PERCENT, _US = 1e9, 1e6, 1e2, 1e6
 
 
 @study("muon-loss", key="c_ml_ppb", muons=80_000)
@@ -51,7 +52,9 @@ def muon_loss(case: Case) -> Finding:
         loss = window[which].sum() / at_start[which].sum()
         gone, kept = delta[which][fitted[which]], delta[which][at_start[which]]
         scale = measured / loss if measured is not None and loss > 0.0 else 1.0
-        formula = _formula(case, times, lost_at[which], gone.mean() - kept.mean() if gone.size else 0.0)
+        difference = gone.mean() - kept.mean() if gone.size else 0.0
+        line = _random_losses(case, times, lost_at[which], difference)
+        formula = -fitted_shift(times, line, case.lifetime) / case.omega_a
         return np.array([shift * scale, shift, loss, gone.mean() if gone.size else 0.0, kept.mean(), formula * scale])
 
     value, error = jackknife(numbers, muons.n)
@@ -67,12 +70,16 @@ def muon_loss(case: Case) -> Finding:
                remark=f"of {muons.n}: those that come near a collimator; edge {edge * 1e3:g} mm"),
     )  # fmt: skip
     drift = _drift(times, lost_at, phase)
-    bins = np.linspace(delta.min(), delta.max(), 31)
+    bins = np.quantile(delta[at_start], np.linspace(0.0, 1.0, _BINS + 1))
     middle = 0.5 * (bins[1:] + bins[:-1])
     all_, gone = (np.histogram(delta[which], bins)[0] for which in (at_start, fitted))
     share, share_error = _ratio(gone, all_)
     panels = (
-        Panel("time [μs]", "phase of the beam [mrad]", (Curve("tracked", times * _US, (drift - drift[0]) * _MRAD),)),
+        Panel("time [μs]", "phase of the beam [μrad]", (
+            Curve("tracked", times * _US, (drift - drift[0]) * _URAD),
+            Curve("φ′ (⟨δ⟩ lost − ⟨δ⟩ stored) × share lost", times * _US,
+                  _random_losses(case, times, lost_at, value[3] - value[4]) * _URAD, line=True),
+        )),
         Panel("Δp/p [%]", "lost after 30 μs [%]", (
             Curve("tracked", middle * _PERCENT, share * _PERCENT, share_error * _PERCENT),
         )),
@@ -108,12 +115,11 @@ def _drift(times: Floats, lost_at: Floats, phase: Floats) -> Floats:
     return beam_phase(sums[-1] - sums[np.searchsorted(lost_at[order], times, side="right")])
 
 
-def _formula(case: Case, times: Floats, lost_at: Floats, difference: float) -> float:
-    """phi' (<delta>_stored - <delta>_lost) times the loss fitted with the weights of the wiggle fit."""
+def _random_losses(case: Case, times: Floats, lost_at: Floats, difference: float) -> Floats:
+    """Phase of the beam if the lost, of mean delta larger by `difference`, left in random order [rad]."""
     slope = case.config.beam.spin_phase_slope_mrad_per_percent * 0.1
-    ordered = np.sort(lost_at)
-    left = lost_at.size - np.searchsorted(ordered, times, side="right")
-    return -fitted_shift(times, slope * difference * np.log(left / left[0]), case.lifetime) / case.omega_a
+    left = lost_at.size - np.searchsorted(np.sort(lost_at), times, side="right")
+    return np.asarray(slope * difference * np.log(left / left[0]))
 
 
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -161,8 +161,9 @@ def study(
     """
     from gm2sim.config import load
     from gm2sim.studies import run_study
-    from gm2sim.studies.display import save_plot, say_outcome
+    from gm2sim.studies.display import check_picture, save_plot, say_outcome
 
+    check_picture(plot)
     found = run_study(name, load(preset, _overrides(set_)), muons=muons, seed=seed)
     if plot is not None:
         save_plot(found, plot)

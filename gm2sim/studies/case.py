@@ -12,7 +12,7 @@ from gm2sim.studies.outcome import Floats
 from gm2sim.studies.precession import Precession, measure
 from gpu.rng import FillKey
 from tracking.bunch import Bunch
-from tracking.muon import MASS, Reference, magic_momentum
+from tracking.muon import LIFETIME, MASS, Reference, magic_momentum
 from tracking.optics import Optics, optics
 from tracking.source import sample
 from tracking.stations import RingTables, ring_tables
@@ -96,8 +96,6 @@ class Case:
     @property
     def lifetime(self) -> float:
         """Dilated lifetime of the reference muon [s]."""
-        from tracking.muon import LIFETIME
-
         return self.reference.gamma0 * LIFETIME
 
     def drawn(self, n: int | None = None, *, fill: int = 0, **changes: object) -> Bunch:

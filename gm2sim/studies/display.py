@@ -51,16 +51,20 @@ def say_corrections(found: Sequence[Correction]) -> None:
     )
 
 
-def save_plot(found: Outcome, path: Path) -> None:
-    """Write the picture of a study.
+def check_picture(path: Path | None) -> None:
+    """Refuse a file whose ending names no kind of picture, before the work begins.
 
     Raises
     ------
     ConfigError
-        If the ending names no kind of picture.
+        With the endings that are known.
     """
-    if path.suffix not in _PICTURES:
+    if path is not None and path.suffix not in _PICTURES:
         raise ConfigError(f"--plot {path} does not end in {', '.join(_PICTURES)}: give the file such an ending")
+
+
+def save_plot(found: Outcome, path: Path) -> None:
+    """Write the picture of a study."""
     found.plot().savefig(path, dpi=150, facecolor="white")
 
 

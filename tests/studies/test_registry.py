@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import gm2sim as g2
 from gm2sim.cli import app
 from gm2sim.config import Config, ConfigError
 from gm2sim.report.published import DATA_SETS, Published, data_set_of
+from gm2sim.studies.display import check_picture
 from gm2sim.studies.outcome import Number
 from gm2sim.studies.reproduce import mean_of_run, reproduce
 
@@ -70,6 +72,11 @@ def test_command_prints_json_in_full_precision_and_writes_the_picture(tmp_path) 
     assert found.summary in plot.alt
     assert plot.table.rows.shape[1] == len(plot.table.columns) == 6
     assert np.isfinite(plot.table.rows[0]).all()
+
+
+def test_picture_of_an_unknown_kind_is_refused_before_the_work() -> None:
+    with pytest.raises(ConfigError, match="give the file such an ending"):
+        check_picture(Path("study.pgn"))
 
 
 def test_list_of_studies_is_complete() -> None:

@@ -158,6 +158,60 @@ def optics(
 
 
 @app.command()
+def studies(as_json: Json = False) -> None:
+    """List the systematic studies.
+
+    Example: gm2sim studies
+    """
+    from gm2sim.studies.display import list_rows
+    from gm2sim.terminal import print_records
+
+    _show(list_rows(), as_json, lambda rows: print_records("Studies", rows))
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="a study (see gm2sim studies)")],
+    preset: Preset,
+    set_: Set = None,
+    muons: Annotated[int | None, typer.Option(help="size; the study's own when left out")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of the muons")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="write the picture (.png, .svg, .pdf)")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make one systematic study: our number and its error beside formula and published value.
+
+    Example: gm2sim study e-field run1a --plot e_field.png
+    """
+    from gm2sim.config import load
+    from gm2sim.studies import run_study
+    from gm2sim.studies.display import check_picture, save_plot, say_outcome
+
+    check_picture(plot)
+    found = run_study(name, load(preset, _overrides(set_)), muons=muons, seed=seed)
+    if plot is not None:
+        save_plot(found, plot)
+    _show(found.record() if as_json else found, as_json, say_outcome)
+
+
+@app.command()
+def reproduce(
+    what: Annotated[str, typer.Argument(help="run1: the corrections of the four data sets of Run-1")] = "run1",
+    seed: Annotated[int | None, typer.Option(help="seed of the muons")] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate every row of the experiment's correction table, beside the published one.
+
+    Example: gm2sim reproduce run1
+    """
+    from gm2sim.studies.display import say_corrections
+    from gm2sim.studies.reproduce import reproduce as make
+
+    found = make(what, seed=seed)
+    _show([row.record() for row in found] if as_json else found, as_json, say_corrections)
+
+
+@app.command()
 def fit(folder: Folder, as_json: Json = False) -> None:
     """Reconstruct the raw files of a run and fit the anomalous precession frequency.
 

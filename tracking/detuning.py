@@ -229,7 +229,8 @@ def first_order(
     """
     reference = tables.reference
     nodes, weights = np.polynomial.legendre.leggauss(_PER_QUAD)
-    places = [quad.theta_start + 0.5 * quad.length * (1.0 + nodes) for quad in tables.ring.quads]
+    edges = [quads.effective_edges(quad) for quad in tables.ring.quads]
+    places = [start + 0.5 * (end - start) * (1.0 + nodes) for start, end in edges]
     even = 2.0 * math.pi * (np.arange(_AROUND) + 0.5) / _AROUND
     lattice = optics(tables, np.concatenate([*places, even])).lattice
     beta = dict(zip(lattice.theta, zip(lattice.beta_x, lattice.beta_y, strict=True), strict=True))
@@ -248,9 +249,9 @@ def first_order(
 
     result = np.zeros((len(actions), 2))
     unit = 1e-9 / (reference.p0_gev * reference.beta0)
-    for quad, at in zip(tables.ring.quads, places, strict=True):
+    for quad, (start, end), at in zip(tables.ring.quads, edges, places, strict=True):
         strengths = {n: unit * a.real / R_REFERENCE**n for n, a in enumerate(quads.coefficients(quad.name))}
-        result += shift(at, 0.5 * quad.length * reference.r0 * weights, strengths)
+        result += shift(at, 0.5 * (end - start) * reference.r0 * weights, strengths)
     if storage is not None:
         mean = storage.mean_field().real / (reference.b0 * reference.r0)
         strengths = {n + 1: c / ((n + 1) * R_REFERENCE**n) for n, c in enumerate(mean)}

@@ -158,6 +158,42 @@ def optics(
 
 
 @app.command()
+def track(
+    preset: Preset,
+    bunch: Annotated[Path, typer.Option(metavar="FILE", help="muons: .h5, .csv, BLTrackFile or openPMD")],
+    turns: Annotated[int, typer.Option(help="turns to go")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="HDF5 file of what the observers see")],
+    every: Annotated[int, typer.Option(metavar="K", help="turns between samples")] = 1,
+    observer: Annotated[
+        list[float] | None, typer.Option(metavar="DEG", help="azimuth of samples from the inflector exit; 0 if none")
+    ] = None,
+    kicked: Annotated[
+        bool, typer.Option("--kicked", help="the muons feel the kickers and the metal of collimators")
+    ] = False,
+    at: Annotated[
+        str, typer.Option(metavar="PLACE", help="where straight coordinates of a file stand")
+    ] = "design orbit",
+    backend: Annotated[str, typer.Option(help="auto, cpu or gpu; gpu never falls back")] = "auto",
+    set_: Set = None,
+    force: Annotated[bool, typer.Option("--force", help="replace the file that --out names")] = False,
+    as_json: Json = False,
+) -> None:
+    """Track your own muons: turn-by-turn phase space and spin at observers.
+
+    Example: gm2sim track run1a --bunch muons.csv --turns 1000 --out tracked.h5 --every 10 --observer 180
+    """
+    from gm2sim.config import load
+    from gm2sim.terminal import say
+    from gm2sim.track import track as follow
+
+    found = follow(
+        load(preset, _overrides(set_)), bunch, turns, out, every=every, observers=observer or (0.0,), kicked=kicked,
+        place=at, backend=backend, force=force, progress=not as_json,
+    )  # fmt: skip
+    _show(found.record() if as_json else found, as_json, say)
+
+
+@app.command()
 def studies(as_json: Json = False) -> None:
     """List the systematic studies.
 

@@ -114,7 +114,7 @@ def voltage_program(config: Config) -> VoltageProgram:
     """How the voltages of the quads change during the fill."""
     settings = config.scraping
     slow = slow_plates(settings.slow_resistors) if settings.slow_resistors != "none" else None
-    if config.beam.source == "injected" and settings.on:
+    if config.injected and settings.on:
         return VoltageProgram(Charging(), Scraping.e989(settings.depth, settings.end_us * 1e-6), slow)
     return VoltageProgram(slow_plates=slow)
 
@@ -177,4 +177,8 @@ class Injection:
         count = self.config.injection.muons_per_fill if n is None else n
         beam = injected_beam(self.config, bunch=key.fill)
         at_exit = sample_injected(beam, key, count, self.tables.reference, backend=backend)
+        return self.enter(at_exit, key, backend=backend)
+
+    def enter(self, at_exit: Bunch, key: FillKey, *, backend: str = "cpu") -> Bunch:
+        """Muons at the inflector exit, taken to the end of the first quad (:func:`tracking.entry.enter`)."""
         return enter(at_exit, self.tables, self.entry, key, backend=backend)

@@ -1,7 +1,7 @@
 """The machine of a configuration: border units become the SI settings of the physics packages, in one place."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from fields.storage import StorageField
 from fields.synthetic import MapSpec, synthesise
 from fields.total import FieldTables, field_tables
 from fields.trolley import fit_multipoles, simulate_run
+from gm2sim.bunch_fills import muons_for_fills, next_muons
 from gm2sim.config import Config
 from gm2sim.injection import Injection, bunch_profile, changes, kicker_pulses
 from gpu.rng import FillKey
@@ -203,6 +204,11 @@ class Ring:
         """Tunes, closed orbit, dispersion and frequencies, measured on the tracker itself."""
         return self._optics
 
+    @property
+    def momentum_acceptance(self) -> float:
+        """Relative momentum offset whose closed orbit touches the collimators, r (1 - n)/R0 in the smooth ring."""
+        return self.config.ring.collimator_radius_mm * 1e-3 * (1.0 - self.tables.field_index) / self.reference.r0
+
     def track(
         self,
         beam: TrackingBunch,
@@ -216,6 +222,7 @@ class Ring:
         metal_key: FillKey | None = None,
         backend: str = "cpu",
         progress: bool = True,
+        watch: Callable[[int, int], None] | None = None,
     ) -> TrackResult:
         """Track muons turn by turn, with a progress bar on a terminal.
 
@@ -240,15 +247,17 @@ class Ring:
             "cpu" or "gpu".
         progress : bool
             Draw a bar.
+        watch : callable, optional
+            Called with (turns done, turns) in place of the bar.
         """
         from gm2sim.terminal import turn_bar
 
-        with turn_bar(turns, shown=progress) as watch:
+        with turn_bar(turns, shown=progress and watch is None) as bar:
             return track(
                 beam, self.injection.tables if kicked else self.tables, turns, spin=self.config.physics.spin,
                 observers=observers, every=every, moments=moments, collimators=collimators,
                 plates=metal_key is not None, changes=self.changes, metal_key=metal_key, backend=backend,
-                progress=watch,
+                progress=watch or bar,
             )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -267,6 +276,7 @@ class Setup:
     geometry: Geometry
     calorimeters: CalorimeterSettings
     backend: str
+    given: TrackingBunch | None = None  # the muons of a file, for all fills
 
     @classmethod
     def of(cls, config: Config, backend: str = "cpu") -> "Setup":
@@ -281,10 +291,16 @@ class Setup:
             geometry=Geometry(ring=ring.layout),
             calorimeters=settings,
             backend=backend,
+            given=muons_for_fills(config, ring.reference, ring.momentum_acceptance, ring.layout)
+            if config.beam.source == "file"
+            else None,
         )
 
     def muons(self, key: FillKey) -> TrackingBunch:
         """The muons of one fill: stored ones at theta = 0, or injected ones at the end of the first quad."""
+        if self.given is not None:
+            muons = next_muons(self.given, self.config, key)
+            return self.ring.injection.enter(muons, key, backend=self.backend) if self.injected else muons
         if self.injected:
             return self.ring.injection.inject(key, self.config.injection.muons_per_fill, backend=self.backend)
         beam = stored_beam(self.config, key.fill) if self.config.beam.bunch == "bunches" else self.beam
@@ -293,7 +309,7 @@ class Setup:
     @property
     def injected(self) -> bool:
         """Whether the muons come through the inflector."""
-        return self.config.beam.source == "injected"
+        return self.config.injected
 
     @cached_property
     def constants(self) -> ChannelConstants:
@@ -310,44 +326,3 @@ class Setup:
     def with_config(self, config: Config) -> "Setup":
         """The same machine with other numbers of muons or times, which need no new tables."""
         return replace(self, config=config)
-
-
-class Bunch(TrackingBunch):
-    """Muons of one fill, made from a configuration."""
-
-    __slots__ = ()
-
-    @classmethod
-    def stored(
-        cls, config: Config, n: int | None = None, seed: int | None = None, fill: int = 0, ring: Ring | None = None
-    ) -> TrackingBunch:
-        """Stored muons at the inflector exit.
-
-        Parameters
-        ----------
-        config : Config
-        n : int, optional
-            Muons; the configured number of a fill when left out.
-        seed : int, optional
-            Seed; the configured one when left out.
-        fill : int
-            Which fill of subrun 0: another fill, other muons.
-        ring : Ring, optional
-            The ring of the configuration, where it is made already.
-        """
-        run = config.run
-        key = FillKey(run.seed if seed is None else seed, run.run, 0, fill)
-        count = config.beam.muons_per_fill if n is None else n
-        return sample(stored_beam(config, fill), key, count, (ring or Ring(config)).optics())
-
-    @classmethod
-    def injected(
-        cls, config: Config, n: int | None = None, seed: int | None = None, fill: int = 0, ring: Ring | None = None
-    ) -> TrackingBunch:
-        """Muons that have come through the inflector and the first quad, where that ends; parameters as above.
-
-        The next turns are to be tracked with ``ring.track(..., kicked=True, metal_key=...)``.
-        """
-        run = config.run
-        key = FillKey(run.seed if seed is None else seed, run.run, 0, fill)
-        return (ring or Ring(config)).injection.inject(key, n)

@@ -19,7 +19,7 @@ from gm2sim.outputs import SubrunPaths, claim_folder, make_folder, read_metadata
 from gm2sim.raw import RunWriter, run_tree
 from gm2sim.records import append_field, append_moments, append_truth, fill_record, readout
 from gm2sim.summary import Tally, summarise
-from gm2sim.timeline import fill_time, iso
+from gm2sim.timeline import fill_time, iso, serials
 from gm2sim.truth import TruthWriter
 from gm2sim.warm import compiled_set, warm_up
 from gpu import cache, threads
@@ -193,13 +193,6 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
     })  # fmt: skip
     own.raw_files, own.raw_bytes = 1, raw.written.size
     tally.add(own)
-
-
-def serials(config: Config, subrun: int) -> range:
-    """Event numbers of one subrun: consecutive, spread evenly, the first subruns one longer if need be."""
-    share, rest = divmod(config.run.fills, config.run.subruns)
-    first = subrun * share + min(subrun, rest)
-    return range(first, first + share + (subrun < rest))
 
 
 def _backend(asked: str, local_rank: int) -> str:

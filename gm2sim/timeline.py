@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from gm2sim.config import Config
+
 FILLS_PER_CYCLE = 16  # two groups of eight (N. Kinnaird, dissertation 2020, chapter 2)
 CYCLE = 1.4  # accelerator supercycle [s] (same)
 _FILL_SPACING = 0.010  # between fills of a group [s]: "more than 10 ms apart" (same)
@@ -44,6 +46,13 @@ def fill_time(start_time: str, serial: int) -> FillTime:
     offset = timedelta(seconds=cycle * CYCLE + group * _GROUP_SPACING + place * _FILL_SPACING)
     moment = datetime.fromisoformat(start_time).astimezone(UTC) + offset
     return FillTime(serial, sequence, int(moment.replace(microsecond=0).timestamp()), moment.microsecond)
+
+
+def serials(config: Config, subrun: int) -> range:
+    """Event numbers of one subrun: consecutive, spread evenly, the first subruns one longer if need be."""
+    share, rest = divmod(config.run.fills, config.run.subruns)
+    first = subrun * share + min(subrun, rest)
+    return range(first, first + share + (subrun < rest))
 
 
 def iso(seconds: int) -> str:

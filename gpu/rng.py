@@ -39,6 +39,7 @@ class Stage(IntEnum):
     PEDESTAL = 8  # pedestal of a channel in a fill
     FILL = 9  # what all muons of a fill share: its number of muons, shape and jitter of its time profile
     MUON_SCATTERING = 10  # scattering and energy loss of muons in collimators and plates
+    RESAMPLING = 11  # whole muons in place of the weighted ones of a file
     RANDOMISATION = 64  # analysis: cluster times moved within a cyclotron period
 
 

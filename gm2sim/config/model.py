@@ -74,8 +74,12 @@ class QuadsSection(Section):
 class BeamSection(Section):
     """Stored muons at the inflector exit, before the collimators have cut the distribution."""
 
-    source: Literal["stored", "injected"] = Field(
-        "stored", description="ready-made stored muons as below, or muons injected through inflector and kickers"
+    source: Literal["stored", "injected", "file"] = Field(
+        "stored", description="stored muons as below, injected through inflector and kickers, or those of a file"
+    )
+    file: str = Field("", description="file of muons, when source = 'file': fill after fill takes the next ones")
+    file_kind: Literal["injected", "stored"] = Field(
+        "injected", description="whether the muons of the file leave the inflector, or are stored at azimuth 0"
     )
     muons_per_fill: int = Field(5000, ge=1, le=10_000_000, description="stored muons at t = 0")
     x_e_mean_mm: float = Field(6.0, ge=-40, le=40, description="mean equilibrium radius from the design orbit")
@@ -279,12 +283,20 @@ class Config(Section):
         ):
             if (wanted == "file") != bool(file):
                 raise ConfigError(f"{names} = 'file' go together: give both or neither")
+        if (self.beam.source == "file") != bool(self.beam.file):
+            raise ConfigError("beam.file and beam.source = 'file' go together: give both or neither")
         quads = 1 if self.ring.layout == "continuous" else 8
         for name in ("offset_x_mm", "offset_y_mm", "roll_mrad"):
             given = len(getattr(self.quads, name))
             if given not in (0, quads):
                 raise ConfigError(f"quads.{name} holds {given} numbers: give one for each of {quads} quads, or none")
         return self
+
+    @property
+    def injected(self) -> bool:
+        """Whether the muons come through the inflector."""
+        beam = self.beam
+        return beam.source == "injected" or (beam.source == "file" and beam.file_kind == "injected")
 
     @property
     def hash(self) -> str:

@@ -1,0 +1,232 @@
+"""A user's own muons, turn by turn: a bunch file in, phase space and spin at observers out.
+
+What happens to a muon depends on no other, to the last bit. So the muons are tracked in groups, each for all turns,
+and a file of any size needs the memory of one group; it holds what tracking all of them at once would give.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from gm2sim.atomic import atomic_path
+from gm2sim.bunch_file import TRACK_FORMAT, write_native
+from gm2sim.config import Config, ConfigError
+from gm2sim.machine import Ring
+from gm2sim.muons import Bunch
+from gpu.device import choose_backend
+from gpu.rng import FillKey
+from tracking.bunch import Bunch as TrackingBunch
+from tracking.bunch import State
+from tracking.turns import Motion, TrackResult
+
+_MEMORY = 256e6  # of the samples of one group [bytes]
+_LANES = 256  # muons of a full block of the tracker; groups are whole blocks where they are that large
+_SAMPLES = 64  # samples of a chunk of the file
+_BYTES = 65  # of one sample: eight doubles and whether the muon passed
+_COLUMNS = {
+    "x": ("m", "radial offset from the design orbit"),
+    "px": ("p0", "radial momentum over the reference momentum"),
+    "y": ("m", "height above the mid-plane"),
+    "py": ("p0", "vertical momentum over the reference momentum"),
+    "time": ("s", "time of passing the observer in that turn"),
+    "sx": ("", "spin in the rest frame, radial"),
+    "sy": ("", "spin in the rest frame, vertical"),
+    "ss": ("", "spin in the rest frame, along the beam"),
+    "alive": ("", "1: passed the observer in that turn; 0: stopped before, all other columns are 0"),
+}
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What was tracked."""
+
+    file: str
+    muons: int
+    turns: int
+    samples: int
+    stored: int
+    decayed: int
+    lost: int
+    muon_turns: int
+    seconds: float  # of tracking, without compiling and writing [s]
+    megabytes: float  # of the file
+
+    def record(self) -> dict[str, Any]:
+        """The numbers by name."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        speed = self.muon_turns / self.seconds / 1e6 if self.seconds > 0.0 else 0.0
+        return (
+            f"{self.muons} muons for {self.turns} turns: {self.stored} stored, {self.decayed} decayed, {self.lost} "
+            f"lost; {speed:.2g} M muon-turns/s; wrote {self.file} ({self.megabytes:.1f} MB, {self.samples} samples)"
+        )
+
+
+def track(
+    config: Config,
+    bunch: str | Path,
+    turns: int,
+    out: str | Path,
+    *,
+    every: int = 1,
+    observers: Sequence[float] = (0.0,),
+    kicked: bool = False,
+    place: str = "design orbit",
+    backend: str = "cpu",
+    force: bool = False,
+    progress: bool = True,
+    memory: float = _MEMORY,
+) -> Tracked:
+    """Track the muons of a file and write what observers see of each, turn by turn.
+
+    Parameters
+    ----------
+    config : Config
+    bunch : str or Path
+        Muons in any form of :mod:`gm2sim.bunch_file`.
+    turns : int
+    out : str or Path
+        HDF5 file, see docs/formats.md; it appears whole or not at all.
+    every : int
+        Turns between samples.
+    observers : sequence of float [deg]
+        Azimuths of the samples, from the inflector exit.
+    kicked : bool
+        Whether the muons feel the kickers in the first turns (``injection.kicked_turns``) and then the metal of
+        collimators, as an injected beam does.
+    place : str
+        Where the straight coordinates of a foreign file stand.
+    backend : str
+        "auto", "cpu" or "gpu".
+    force : bool
+        Replace an existing file.
+    progress : bool
+        Draw a bar on a terminal.
+    memory : float [bytes]
+        For the samples of one group of muons.
+
+    Raises
+    ------
+    ConfigError
+        The request cannot be carried out; for the file of muons, its :class:`gm2sim.bunch_table.BunchFileError`.
+    """
+    from gm2sim.terminal import turn_bar
+
+    out, bunch = Path(out), Path(bunch)
+    _check(turns, every, observers, bunch, out, backend, force)
+    chosen = choose_backend(backend)
+    angles = [math.radians(angle) for angle in observers]
+    ring = Ring(config)
+    muons = Bunch.from_file(bunch, config, place=place, ring=ring)
+    seen = -(-turns // every)
+    size = _group(muons.n, seen * len(observers), memory)
+    groups = [np.arange(first, min(first + size, muons.n)) for first in range(0, muons.n, size)]
+    ends, seconds, muon_turns = [], 0.0, 0
+    with ExitStack() as stack:
+        temporary = stack.enter_context(atomic_path(out))
+        file = stack.enter_context(h5py.File(temporary, "w", libver=("v110", "v110")))
+        _head(file, ring, bunch, muons, np.arange(0, turns, every), observers, kicked, size)
+        watch = stack.enter_context(turn_bar(turns * len(groups), shown=progress))
+        for number, group in enumerate(groups):
+            report = partial(_report, watch, number * turns, turns * len(groups))
+            here, first_turn = muons.select(group), 0
+            for stretch in _stretches(config, turns, every, kicked):
+                with_kickers = kicked and first_turn == 0
+                result = ring.track(
+                    here, stretch, every=every, observers=angles, kicked=with_kickers, backend=chosen,
+                    metal_key=FillKey(config.run.seed, config.run.run, 0, 0) if kicked else None,
+                    watch=partial(report, first_turn),
+                )  # fmt: skip
+                _append(file, result, first_turn // every, group)
+                here, first_turn = result.bunch, first_turn + stretch
+                seconds, muon_turns = seconds + result.seconds, muon_turns + result.muon_turns
+            ends.append(here)
+        final = TrackingBunch.concatenate(ends)
+        write_native(file.create_group("final"), final._asdict(), ring.reference)
+    state = final.state
+    return Tracked(
+        file=str(out), muons=final.n, turns=turns, samples=seen, stored=int((state == State.STORED).sum()),
+        decayed=int((state == State.DECAYED).sum()), lost=int((state > State.DECAYED).sum()),
+        muon_turns=muon_turns, seconds=seconds, megabytes=out.stat().st_size / 1e6,
+    )  # fmt: skip
+
+
+def _check(
+    turns: int, every: int, observers: Sequence[float], bunch: Path, out: Path, backend: str, force: bool
+) -> None:
+    """Refuse what cannot be done before anything is read."""
+    if turns < 1 or every < 1:
+        raise ConfigError(f"--turns {turns} --every {every}: give 1 or more of both")
+    wrong = [angle for angle in observers if not (math.isfinite(angle) and 0.0 <= angle < 360.0)]
+    if wrong or len(observers) == 0:
+        raise ConfigError(f"--observer {wrong[0] if wrong else '()'}: give azimuths from 0 to below 360 deg")
+    if backend not in ("auto", "cpu", "gpu"):
+        raise ConfigError(f"--backend {backend} is not known: choose auto, cpu or gpu")
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no folder '{out.parent}'; make it first")
+    if out.exists() and bunch.exists() and out.samefile(bunch):
+        raise ConfigError(f"--out {out} is the file of muons itself: choose another")
+    if out.exists() and not force:
+        raise ConfigError(f"--out {out} exists: choose another, or replace it with --force")
+
+
+def _group(muons: int, samples: int, memory: float) -> int:
+    """Muons that are tracked together: as many as the memory holds, in whole blocks."""
+    fit = max(1, int(memory / (_BYTES * max(samples, 1))))
+    return min(muons, fit // _LANES * _LANES if fit >= _LANES else fit)
+
+
+def _stretches(config: Config, turns: int, every: int, kicked: bool) -> list[int]:
+    """Turns with the kickers, up to a sample, and turns without."""
+    first = min(-(-config.injection.kicked_turns // every) * every, turns) if kicked else 0
+    return [stretch for stretch in (first, turns - first) if stretch > 0]
+
+
+def _report(watch: Callable[[int, int], None], before: int, whole: int, first: int, done: int, _: int) -> None:
+    watch(before + first + done, whole)
+
+
+def _head(
+    file: Any, ring: Ring, source: Path, muons: TrackingBunch, turns: Any, observers: Sequence[float], kicked: bool,
+    group: int,
+) -> None:  # fmt: skip
+    """Attributes, and room for the samples: (observers, samples, muons)."""
+    from gm2sim import __version__
+
+    config = ring.config
+    file.attrs["format"] = TRACK_FORMAT
+    for name, value in (
+        ("version", __version__), ("config", config.model_dump_json()), ("config_hash", config.hash),
+        ("source", source.name), ("kicked", kicked), ("p0_gev", ring.reference.p0_gev),
+    ):  # fmt: skip
+        file.attrs[name] = value
+    for name, values, unit in (
+        ("turn", turns, ""), ("observer", np.radians(observers), "rad"), ("number", muons.number, ""),
+    ):  # fmt: skip
+        file.create_dataset(name, data=values).attrs["unit"] = unit
+    shape = (len(observers), len(turns), muons.n)
+    for name, (unit, meaning) in _COLUMNS.items():
+        data = file.create_dataset(
+            name, shape, "u1" if name == "alive" else "f8", chunks=(1, min(_SAMPLES, shape[1]), min(_LANES, group)),
+            shuffle=True, compression="gzip", compression_opts=1,
+        )  # fmt: skip
+        data.attrs["unit"] = unit
+        data.attrs["meaning"] = meaning
+
+
+def _append(file: Any, result: TrackResult, first: int, group: Any) -> None:
+    """Write the samples of a group of neighbouring muons."""
+    samples: Motion | None = result.samples
+    if samples is None:
+        return
+    last = first + samples.x.shape[1]
+    for name in _COLUMNS:
+        file[name][:, first:last, group[0] : group[-1] + 1] = getattr(samples, name)

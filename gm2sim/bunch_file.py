@@ -5,6 +5,7 @@ transverse momenta are taken over; it gives back every bit. All forms go through
 """
 
 import importlib
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -185,7 +186,8 @@ def _text(value: Any) -> str:
 def _beamphysics() -> Any:
     """The library for openPMD, or one sentence that says how to get it."""
     try:
-        return importlib.import_module("beamphysics")
+        with warnings.catch_warnings(action="ignore"):  # its import warns of what it uses of others
+            return importlib.import_module("beamphysics")
     except ImportError:
         raise ConfigError("openPMD files need another library: pip install 'gm2sim[openpmd]'") from None
 

@@ -145,7 +145,7 @@ def in_units(
         else:
             scale = units[unit]
         found[name] = np.asarray(values, np.float64) * scale if scale != 1.0 else np.array(values, np.float64)
-    if "delta" in found:
+    if "delta" in found and not found.keys() & {"energy", "momentum"}:
         found["momentum"] = over * (1.0 + found.pop("delta"))
     return found
 
@@ -177,7 +177,9 @@ def to_bunch(table: Table, reference: Reference, config: Config, acceptance: flo
     key = FillKey(config.run.seed, config.run.run, 0, 0)
     given = {name: columns[name] for name in (*_NEEDED, *_OPTIONAL) if name in columns}
     energy = columns["energy"] if "energy" in columns else np.hypot(columns["momentum"], MASS)
-    whole: dict[str, Any] = {name: values.astype(np.int64) if name in INTEGER_FIELDS else values for name, values in given.items()}
+    whole: dict[str, Any] = {
+        name: values.astype(np.int64) if name in INTEGER_FIELDS else values for name, values in given.items()
+    }
     bunch = Bunch.empty(n)._replace(energy=energy, **whole)
     _check_places(table, bunch)
     _check_momenta(table, bunch, reference, acceptance)

@@ -24,6 +24,7 @@ _HEAD = "#BLTrackFile"
 _PLACES, _MOMENTA = ("x", "y", "z"), ("px", "py", "pz")
 _STANDARD = ("x", "y", "z", "Px", "Py", "Pz", "t", "PDGid", "EventID", "TrackID", "ParentID", "Weight")
 _STANDARD_UNITS = ("mm", "mm", "mm", "MeV/c", "MeV/c", "MeV/c", "ns", "-", "-", "-", "-", "-")
+_TITLES = 8  # lines among which names and units are looked for
 _POLARISATION = ("polx", "poly", "polz")
 
 
@@ -98,11 +99,7 @@ def read_bltrack(path: Path, frame: Frame, reference: Reference) -> Table:
         One sentence with the line, for wrong numbers, units and particles other than the positive muon.
     """
     lines = _lines(path)
-    comments = [line[1:].split() for line in lines[1:8] if line.startswith("#")]
-    names = next((words for words in comments if [word.lower() for word in words[:2]] == ["x", "y"]), list(_STANDARD))
-    # A line of units is as long as that of the names, and begins with one.
-    units = next((words for words in comments if words and _is_unit(words)), list(_STANDARD_UNITS))
-    units += ["-"] * (len(names) - len(units))
+    names, units = _titles(lines)
     data = [k for k, line in enumerate(lines, start=1) if line.strip() and not line.startswith("#")]
     names = [name.lower() for name in names]
     if data and names[-1] == "weight" and len(lines[data[0] - 1].split()) == len(names) - 1:
@@ -162,8 +159,14 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
-def _is_unit(words: list[str]) -> bool:
-    return len(words) >= 7 and all(word in {*LENGTH, *MOMENTUM, *TIME, "-"} or "/" in word for word in words[:7])
+def _titles(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Names and units of a BLTrackFile's columns: a comment that begins with x y, and the next if it is as long."""
+    comments = [line[1:].split() for line in lines[1:_TITLES] if line.startswith("#")]
+    first = next((k for k, words in enumerate(comments) if [word.lower() for word in words[:2]] == ["x", "y"]), None)
+    names = list(_STANDARD) if first is None else comments[first]
+    after = [] if first is None else comments[first + 1 : first + 2]
+    units = next((words for words in after if len(names) - 1 <= len(words) <= len(names)), list(_STANDARD_UNITS))
+    return names, units + ["-"] * (len(names) - len(units))
 
 
 def _name_and_unit(path: Path, line: int, word: str) -> tuple[str, str]:

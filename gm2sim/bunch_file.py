@@ -6,6 +6,7 @@ transverse momenta are taken over; it gives back every bit. All forms go through
 
 import importlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +14,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.atomic import atomic_path, write_text
+from gm2sim.atomic import atomic_path
 from gm2sim.bunch_frame import Frame, into_ring, out_of_ring
 from gm2sim.bunch_table import COLUMNS, MOMENTUM, SPECIES, BunchFileError, Table, in_units, to_bunch
-from gm2sim.bunch_text import bltrack_text, csv_text, read_bltrack, read_csv
+from gm2sim.bunch_text import bltrack_lines, csv_lines, read_bltrack, read_csv
 from gm2sim.config import Config, ConfigError
 from tracking.bunch import INTEGER_FIELDS, Bunch, State
 from tracking.muon import Reference
@@ -118,11 +119,16 @@ def write_bunch(
         with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
             write_native(file, columns, reference)
     elif found == "csv":
-        write_text(path, csv_text(columns, reference))
+        _write_lines(path, csv_lines(columns, reference))
     elif found == "bltrack":
-        write_text(path, bltrack_text(bunch, columns.get("weight"), placed, reference, path.stem))
+        _write_lines(path, bltrack_lines(bunch, columns.get("weight"), placed, reference, path.stem))
     else:
         _write_openpmd(bunch, path, columns.get("weight"), placed, reference)
+
+
+def _write_lines(path: Path, blocks: Iterator[str]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(blocks)
 
 
 def write_native(group: Any, columns: dict[str, NDArray[Any]], reference: Reference) -> None:
@@ -183,20 +189,20 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _beamphysics() -> Any:
-    """The library for openPMD, or one sentence that says how to get it."""
+def _particle_group() -> Any:
+    """The class of openPMD-beamphysics, or one sentence that says how to get it."""
     try:
         with warnings.catch_warnings(action="ignore"):  # its import warns of what it uses of others
-            return importlib.import_module("beamphysics")
+            return importlib.import_module("beamphysics").ParticleGroup
     except ImportError:
         raise ConfigError("openPMD files need another library: pip install 'gm2sim[openpmd]'") from None
 
 
 def _read_openpmd(path: Path, frame: Frame, reference: Reference) -> Table:
     """The living particles of an openPMD file as openPMD-beamphysics reads it: m, eV/c, s, weights in C; no spins."""
-    library = _beamphysics()
+    particles = _particle_group()
     try:
-        group = library.ParticleGroup(str(path))
+        group = particles(str(path))
         species, alive = str(group.species), np.asarray(group.status) == _ALIVE
         names = ("x", "y", "z", "px", "py", "pz", "t", "weight")
         read = {name: np.asarray(group[name], np.float64)[alive] for name in names}
@@ -211,11 +217,11 @@ def _read_openpmd(path: Path, frame: Frame, reference: Reference) -> Table:
 
 
 def _write_openpmd(bunch: Bunch, path: Path, weight: FloatArray | None, frame: Frame, reference: Reference) -> None:
-    library = _beamphysics()
+    particles = _particle_group()
     muons = out_of_ring(bunch, frame, reference)
     data = {name: getattr(muons, name) for name in ("x", "y", "z")}
     data |= {name: getattr(muons, name) / MOMENTUM["eV/c"] for name in ("px", "py", "pz")}
     charge = np.full(bunch.n, _CHARGE) if weight is None else _CHARGE * weight
     data |= {"t": muons.time, "weight": charge, "status": np.full(bunch.n, _ALIVE), "species": _OPENPMD_SPECIES}
     with atomic_path(path) as temporary:
-        library.ParticleGroup(data=data).write(str(temporary))
+        particles(data=data).write(str(temporary))

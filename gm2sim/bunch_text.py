@@ -3,7 +3,7 @@
 Numbers are written with all their digits, so that what is written reads back to a rounding of the units.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ _HEAD = "#BLTrackFile"
 _PLACES, _MOMENTA = ("x", "y", "z"), ("px", "py", "pz")
 _STANDARD = ("x", "y", "z", "Px", "Py", "Pz", "t", "PDGid", "EventID", "TrackID", "ParentID", "Weight")
 _STANDARD_UNITS = ("mm", "mm", "mm", "MeV/c", "MeV/c", "MeV/c", "ns", "-", "-", "-", "-", "-")
+_BLOCK = 16384  # rows that are turned into text together
 _TITLES = 8  # lines among which names and units are looked for
 _POLARISATION = ("polx", "poly", "polz")
 
@@ -69,13 +70,12 @@ def read_csv(path: Path, reference: Reference) -> Table:
     return Table(path, in_units(path, raw, p0, reference), _Lines(data[1:]))
 
 
-def csv_text(columns: dict[str, NDArray[np.generic]], reference: Reference) -> str:
-    """The text that :func:`read_csv` reads: native units, all digits."""
-    head = [f"{_SPECIES} {SPECIES}", f"{_P0} {reference.p0_gev!r}"]
+def csv_lines(columns: dict[str, NDArray[np.generic]], reference: Reference) -> Iterator[str]:
+    """The text that :func:`read_csv` reads, in blocks: native units, all digits."""
     units = [next(iter(COLUMNS[name].units)) for name in columns]
-    head.append(",".join(f"{name} [{unit}]" if unit else name for name, unit in zip(columns, units, strict=True)))
-    words = [[repr(value) for value in values.tolist()] for values in columns.values()]
-    return "\n".join([*head, *map(",".join, zip(*words, strict=True))]) + "\n"
+    titles = [f"{name} [{unit}]" if unit else name for name, unit in zip(columns, units, strict=True)]
+    yield f"{_SPECIES} {SPECIES}\n{_P0} {reference.p0_gev!r}\n{','.join(titles)}\n"
+    yield from _blocks(list(columns.values()), ",")
 
 
 def read_bltrack(path: Path, frame: Frame, reference: Reference) -> Table:
@@ -132,17 +132,24 @@ def read_bltrack(path: Path, frame: Frame, reference: Reference) -> Table:
     return into_ring(table, frame, reference)
 
 
-def bltrack_text(bunch: Bunch, weight: FloatArray | None, frame: Frame, reference: Reference, title: str) -> str:
+def bltrack_lines(
+    bunch: Bunch, weight: FloatArray | None, frame: Frame, reference: Reference, title: str
+) -> Iterator[str]:
     """A BLTrackFile of twelve columns: places in mm, kinetic momenta in MeV/c, times in ns; it has no spin."""
     muons = out_of_ring(bunch, frame, reference)
-    columns = [getattr(muons, name) / LENGTH["mm"] for name in _PLACES]
+    columns: list[NDArray[np.generic]] = [getattr(muons, name) / LENGTH["mm"] for name in _PLACES]
     columns += [getattr(muons, name) / MOMENTUM["MeV/c"] for name in _MOMENTA]
-    columns.append(muons.time / TIME["ns"])
-    words = [[repr(value) for value in values.tolist()] for values in columns]
-    ids = [f"{_PDG} {number + 1} 1 0" for number in bunch.number.tolist()]
-    weights = ["1"] * bunch.n if weight is None else [repr(value) for value in weight.tolist()]
-    head = [f"{_HEAD} {title}", f"#{' '.join(_STANDARD)}", f"#{' '.join(_STANDARD_UNITS)}"]
-    return "\n".join([*head, *map(" ".join, zip(*words, ids, weights, strict=True))]) + "\n"
+    one = np.ones(bunch.n, np.int64)
+    columns += [muons.time / TIME["ns"], _PDG * one, bunch.number + 1, one, 0 * one, one if weight is None else weight]
+    yield f"{_HEAD} {title}\n#{' '.join(_STANDARD)}\n#{' '.join(_STANDARD_UNITS)}\n"
+    yield from _blocks(columns, " ")
+
+
+def _blocks(columns: Sequence[NDArray[np.generic]], comma: str) -> Iterator[str]:
+    """Lines of some thousand rows at a time, so that a large bunch is never held as text."""
+    for first in range(0, columns[0].size, _BLOCK):
+        words = (map(repr, values[first : first + _BLOCK].tolist()) for values in columns)
+        yield "".join(f"{comma.join(row)}\n" for row in zip(*words, strict=True))
 
 
 class _Lines:

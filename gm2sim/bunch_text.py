@@ -30,7 +30,7 @@ _POLARISATION = ("polx", "poly", "polz")
 
 
 def read_csv(path: Path, reference: Reference) -> Table:
-    """A table whose header line names columns and units: ``x [mm], px [GeV/c], ..., spin`` as in the docs.
+    """A table whose header line names columns and units, ``x [mm], px [MeV/c], ...``; names as in docs/formats.md.
 
     Commas, semicolons or tabs apart; lines with # are comments, of which ``# p0 [GeV/c] = ...`` and ``# species = mu+``
     are read.

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -122,41 +122,64 @@ def track(
 
     out, bunch = Path(out), Path(bunch)
     _check(turns, every, observers, bunch, out, backend, force)
-    chosen = choose_backend(backend)
-    angles = [math.radians(angle) for angle in observers]
+    plan = _Plan(turns, every, [math.radians(angle) for angle in observers], kicked, choose_backend(backend))
     ring = Ring(config)
     muons = Bunch.from_file(bunch, config, place=place, ring=ring)
-    seen = -(-turns // every)
-    size = _group(muons.n, seen * len(observers), memory)
-    groups = [np.arange(first, min(first + size, muons.n)) for first in range(0, muons.n, size)]
-    ends, seconds, muon_turns = [], 0.0, 0
+    size = _group(muons.n, plan.samples * len(observers), memory)
     with ExitStack() as stack:
         temporary = stack.enter_context(atomic_path(out))
         file = stack.enter_context(h5py.File(temporary, "w", libver=("v110", "v110")))
-        _head(file, ring, bunch, muons, np.arange(0, turns, every), observers, kicked, size)
-        watch = stack.enter_context(turn_bar(turns * len(groups), shown=progress))
-        for number, group in enumerate(groups):
-            report = partial(_report, watch, number * turns, turns * len(groups))
-            here, first_turn = muons.select(group), 0
-            for stretch in _stretches(config, turns, every, kicked):
-                with_kickers = kicked and first_turn == 0
-                result = ring.track(
-                    here, stretch, every=every, observers=angles, kicked=with_kickers, backend=chosen,
-                    metal_key=FillKey(config.run.seed, config.run.run, 0, 0) if kicked else None,
-                    watch=partial(report, first_turn),
-                )  # fmt: skip
-                _append(file, result, first_turn // every, group)
-                here, first_turn = result.bunch, first_turn + stretch
-                seconds, muon_turns = seconds + result.seconds, muon_turns + result.muon_turns
-            ends.append(here)
-        final = TrackingBunch.concatenate(ends)
+        _head(file, ring, bunch, muons, plan, size)
+        firsts = range(0, muons.n, size)
+        watch = stack.enter_context(turn_bar(turns * len(firsts), shown=progress))
+        results = []
+        for number, first in enumerate(firsts):
+            group = np.arange(first, min(first + size, muons.n))
+            report = partial(_report, watch, number * turns, turns * len(firsts))
+            results.append(_follow(ring, muons.select(group), plan, file, first, report))
+        final = TrackingBunch.concatenate([end for end, _, _ in results])
         write_native(file.create_group("final"), final._asdict(), ring.reference)
     state = final.state
     return Tracked(
-        file=str(out), muons=final.n, turns=turns, samples=seen, stored=int((state == State.STORED).sum()),
+        file=str(out), muons=final.n, turns=turns, samples=plan.samples, stored=int((state == State.STORED).sum()),
         decayed=int((state == State.DECAYED).sum()), lost=int((state > State.DECAYED).sum()),
-        muon_turns=muon_turns, seconds=seconds, megabytes=out.stat().st_size / 1e6,
+        muon_turns=sum(count for _, count, _ in results), seconds=sum(seconds for _, _, seconds in results),
+        megabytes=out.stat().st_size / 1e6,
     )  # fmt: skip
+
+
+class _Plan(NamedTuple):
+    """What is done with every group of muons."""
+
+    turns: int
+    every: int
+    observers: list[float]  # [rad]
+    kicked: bool
+    backend: str
+
+    @property
+    def samples(self) -> int:
+        """Samples of each muon at an observer."""
+        return -(-self.turns // self.every)
+
+
+def _follow(
+    ring: Ring, muons: TrackingBunch, plan: _Plan, file: Any, place: int, report: Callable[[int, int, int], None]
+) -> tuple[TrackingBunch, int, float]:
+    """Track one group, which stands at a place of the bunch, and write its samples; end, muon-turns and seconds."""
+    run = ring.config.run
+    key = FillKey(run.seed, run.run, 0, 0) if plan.kicked else None
+    first = muon_turns = 0
+    seconds = 0.0
+    for turns in _stretches(ring.config, plan):
+        result = ring.track(
+            muons, turns, every=plan.every, observers=plan.observers, kicked=plan.kicked and first == 0,
+            metal_key=key, backend=plan.backend, watch=partial(report, first),
+        )  # fmt: skip
+        _append(file, result, first // plan.every, place)
+        muons, first = result.bunch, first + turns
+        seconds, muon_turns = seconds + result.seconds, muon_turns + result.muon_turns
+    return muons, muon_turns, seconds
 
 
 def _check(
@@ -184,20 +207,18 @@ def _group(muons: int, samples: int, memory: float) -> int:
     return min(muons, fit // _LANES * _LANES if fit >= _LANES else fit)
 
 
-def _stretches(config: Config, turns: int, every: int, kicked: bool) -> list[int]:
+def _stretches(config: Config, plan: _Plan) -> list[int]:
     """Turns with the kickers, up to a sample, and turns without."""
-    first = min(-(-config.injection.kicked_turns // every) * every, turns) if kicked else 0
-    return [stretch for stretch in (first, turns - first) if stretch > 0]
+    pulsed = -(-config.injection.kicked_turns // plan.every) * plan.every if plan.kicked else 0
+    first = min(pulsed, plan.turns)
+    return [turns for turns in (first, plan.turns - first) if turns > 0]
 
 
 def _report(watch: Callable[[int, int], None], before: int, whole: int, first: int, done: int, _: int) -> None:
     watch(before + first + done, whole)
 
 
-def _head(
-    file: Any, ring: Ring, source: Path, muons: TrackingBunch, turns: Any, observers: Sequence[float], kicked: bool,
-    group: int,
-) -> None:  # fmt: skip
+def _head(file: Any, ring: Ring, source: Path, muons: TrackingBunch, plan: _Plan, group: int) -> None:
     """Attributes, and room for the samples: (observers, samples, muons)."""
     from gm2sim import __version__
 
@@ -205,14 +226,17 @@ def _head(
     file.attrs["format"] = TRACK_FORMAT
     for name, value in (
         ("version", __version__), ("config", config.model_dump_json()), ("config_hash", config.hash),
-        ("source", source.name), ("kicked", kicked), ("p0_gev", ring.reference.p0_gev),
+        ("source", source.name), ("kicked", plan.kicked), ("p0_gev", ring.reference.p0_gev),
     ):  # fmt: skip
         file.attrs[name] = value
-    for name, values, unit in (
-        ("turn", turns, ""), ("observer", np.radians(observers), "rad"), ("number", muons.number, ""),
-    ):  # fmt: skip
+    axes = {
+        "turn": (np.arange(0, plan.turns, plan.every), ""),
+        "observer": (np.array(plan.observers), "rad"),
+        "number": (muons.number, ""),
+    }
+    for name, (values, unit) in axes.items():
         file.create_dataset(name, data=values).attrs["unit"] = unit
-    shape = (len(observers), len(turns), muons.n)
+    shape = (len(plan.observers), plan.samples, muons.n)
     for name, (unit, meaning) in _COLUMNS.items():
         data = file.create_dataset(
             name, shape, "u1" if name == "alive" else "f8", chunks=(1, min(_SAMPLES, shape[1]), min(_LANES, group)),
@@ -222,11 +246,11 @@ def _head(
         data.attrs["meaning"] = meaning
 
 
-def _append(file: Any, result: TrackResult, first: int, group: Any) -> None:
+def _append(file: Any, result: TrackResult, first: int, place: int) -> None:
     """Write the samples of a group of neighbouring muons."""
     samples: Motion | None = result.samples
     if samples is None:
         return
     last = first + samples.x.shape[1]
     for name in _COLUMNS:
-        file[name][:, first:last, group[0] : group[-1] + 1] = getattr(samples, name)
+        file[name][:, first:last, place : place + samples.x.shape[2]] = getattr(samples, name)

@@ -89,16 +89,18 @@ def test_kicked_muons_feel_kickers_and_metal_as_those_of_an_injected_fill(tmp_pa
     from tracking.inject import sample_injected
 
     config = g2.load("run1a", {"beam.source": "injected", "injection.kicked_turns": 4, "scraping.on": True})
-    ring = g2.Ring(config)
     key = FillKey(config.run.seed, config.run.run, 0, 0)
-    at_exit = sample_injected(injected_beam(config), key, 600, ring.reference)
-    g2.write_bunch(at_exit, tmp_path / "exit.h5", ring.reference)
+    plain = g2.Ring(config)
+    at_exit = sample_injected(injected_beam(config), key, 600, plain.reference)
+    g2.write_bunch(at_exit, tmp_path / "exit.h5", plain.reference)
     given = config.with_(
         beam__source="file", beam__file=str(tmp_path / "exit.h5"), injection__muons_per_fill=600, run__fills=1,
         run__subruns=1,
     )  # fmt: skip
+    setup = Setup.of(given)
+    ring = setup.ring
     entered = ring.injection.inject(key, 600)
-    from_file = Setup.of(given).muons(key)
+    from_file = setup.muons(key)
     for name in Bunch._fields:
         assert getattr(from_file, name).tobytes() == getattr(entered, name).tobytes(), name
 

@@ -62,7 +62,8 @@ def phase_acceptance(case: Case) -> Finding:
         Number("detected", float(found.counts[np.argmin(np.hypot(found.x, found.y))]) / _DECAYS * 1e2, unit="%",
                remark=f"of decays at the centre, above {case.config.fit.threshold_gev:g} GeV at the face"),
     )  # fmt: skip
-    return Finding(table, _panels(found), "No photons, side entries or pileup; the energy is that at the face.")
+    remark = "No photons, side entries or pileup; the drift is one number for all data sets of Run-1."
+    return Finding(table, _panels(found), remark)
 
 
 def _tracked(case: Case, found: PhaseMap, fill: int) -> float:

@@ -250,8 +250,8 @@ class Ring:
             return track(
                 beam, self.injection.tables if kicked else self.tables, turns, spin=self.config.physics.spin,
                 observers=observers, every=every, moments=moments, collimators=collimators,
-                plates=metal_key is not None if plates is None else plates, changes=self.changes, metal_key=metal_key, backend=backend,
-                progress=watch,
+                plates=metal_key is not None if plates is None else plates, changes=self.changes, metal_key=metal_key,
+                backend=backend, progress=watch,
             )  # fmt: skip
 
     def __repr__(self) -> str:

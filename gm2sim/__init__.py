@@ -26,6 +26,7 @@ _PLACES = {
     "reconstruct": "gm2sim.reco",
     "analyse": "gm2sim.analysis",
     "fit": "gm2sim.analysis",
+    "studies": "gm2sim.studies",
 }
 
 __all__ = ["__version__", *_PLACES]
@@ -33,7 +34,8 @@ __all__ = ["__version__", *_PLACES]
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
+        place = import_module(_PLACES[name])
+        return place if name == "studies" else getattr(place, name)
     raise AttributeError(f"module 'gm2sim' has no attribute '{name}'")
 
 

@@ -116,21 +116,99 @@ def config(preset: Preset, set_: Set = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def optics(preset: Preset, set_: Set = None, as_json: Json = False) -> None:
-    """Tunes, closed orbit, dispersion, chromaticity and beam frequencies, from the tracker itself.
+def optics(
+    preset: Preset,
+    set_: Set = None,
+    as_json: Json = False,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="write pictures here; follows a beam for 2000 turns too")
+    ] = None,
+    kind: Annotated[str, typer.Option("--format", help="of the pictures: png or svg")] = "png",
+    azimuths: Annotated[int, typer.Option(metavar="N", help="places of the functions of azimuth")] = 360,
+    scan: Annotated[
+        int, typer.Option(metavar="N", help="losses at N quad voltages, n = 0.098 to 0.144; 24 take half a minute")
+    ] = 0,
+) -> None:
+    """Tunes, closed orbit, dispersion, chromaticity, detuning and beam frequencies, from the tracker itself.
 
-    Example: gm2sim optics run1a
+    Example: gm2sim optics run1a --plots out/optics
+
+    With --json the functions of azimuth are printed too: gm2sim optics run1a --json --azimuths 72
     """
     from gm2sim.config import load
-    from gm2sim.machine import Ring
-    from gm2sim.terminal import print_table
+    from gm2sim.optics import optics as measure
+    from gm2sim.terminal import print_table, say
 
-    found = Ring(load(preset, _overrides(set_))).optics()
+    found = measure(load(preset, _overrides(set_)), azimuths, beam=plots is not None, scan_steps=scan)
+    files: list[Path] = []
+    if plots is not None:
+        from gm2sim.optics_pictures import write_plots
+
+        files = write_plots(found, plots, kind)
     if as_json:
-        _print_json({name: value for name, value, _, _ in found.rows()})
-    else:
-        rows = [(name, f"{value:.9g}", unit, meaning) for name, value, unit, meaning in found.rows()]
-        print_table(f"Optics of {preset}", ("quantity", "value", "unit", "meaning"), rows)
+        _print_json(found.content() | ({"plots": [str(path) for path in files]} if files else {}))
+        return
+    rows = [
+        (name, f"{value:.9g}" if error is None else f"{value:.6g} ± {error:.2g}", unit, meaning)
+        for name, value, error, unit, meaning in found.rows()
+    ]
+    print_table(f"Optics of {preset}", ("quantity", "value", "unit", "meaning"), rows)
+    for path in files:
+        say(f"wrote {path}")
+
+
+@app.command()
+def studies(as_json: Json = False) -> None:
+    """List the systematic studies.
+
+    Example: gm2sim studies
+    """
+    from gm2sim.studies.display import list_rows
+    from gm2sim.terminal import print_records
+
+    _show(list_rows(), as_json, lambda rows: print_records("Studies", rows))
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="a study (see gm2sim studies)")],
+    preset: Preset,
+    set_: Set = None,
+    muons: Annotated[int | None, typer.Option(help="size; the study's own when left out")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of the muons")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="write the picture (.png, .svg, .pdf)")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make one systematic study: our number and its error beside formula and published value.
+
+    Example: gm2sim study e-field run1a --plot e_field.png
+    """
+    from gm2sim.config import load
+    from gm2sim.studies import run_study
+    from gm2sim.studies.display import check_picture, save_plot, say_outcome
+
+    check_picture(plot)
+    found = run_study(name, load(preset, _overrides(set_)), muons=muons, seed=seed)
+    if plot is not None:
+        save_plot(found, plot)
+    _show(found.record() if as_json else found, as_json, say_outcome)
+
+
+@app.command()
+def reproduce(
+    what: Annotated[str, typer.Argument(help="run1: the corrections of the four data sets of Run-1")] = "run1",
+    seed: Annotated[int | None, typer.Option(help="seed of the muons")] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate every row of the experiment's correction table, beside the published one.
+
+    Example: gm2sim reproduce run1
+    """
+    from gm2sim.studies.display import say_corrections
+    from gm2sim.studies.reproduce import reproduce as make
+
+    found = make(what, seed=seed)
+    _show([row.record() for row in found] if as_json else found, as_json, say_corrections)
 
 
 @app.command()

@@ -18,6 +18,11 @@ from tracking.muon import MASS, Reference
 
 FloatArray = NDArray[np.float64]
 
+_FEWEST = 16  # samples of a tune
+_AT_ONCE = 128  # signals analysed together: some ten MB of complex numbers for a thousand turns
+_MAX_NEWTON = 20
+_ROUNDING = 1e-16  # Newton step below which nothing is gained [cycles per sample]
+
 
 class Mean(NamedTuple):
     """A smooth-window mean and its error."""
@@ -33,6 +38,15 @@ class Line(NamedTuple):
     error: float  # largest difference to the tunes of the first and the last 3/4 of the samples
     amplitude: float  # of the cosine, in units of the signal
     phase: float  # of the cosine at the first sample [rad]
+
+
+class Lines(NamedTuple):
+    """The strongest spectral line of each of n signals; arrays (n,), meaning as in :class:`Line`."""
+
+    tune: FloatArray
+    error: FloatArray
+    amplitude: FloatArray
+    phase: FloatArray
 
 
 class BeamFrequencies(NamedTuple):
@@ -82,6 +96,32 @@ def smooth_mean(samples: ArrayLike, axis: int = 0) -> Mean:
     values = np.moveaxis(np.asarray(samples, np.float64), axis, 0)
     means = [_weighted(part) for part in _spans(values)]
     return Mean(means[0], np.maximum(abs(means[1] - means[0]), abs(means[2] - means[0])))
+
+
+def cyclotron_frequency(time: ArrayLike, every: int = 1) -> Mean:
+    """Cyclotron frequency of a bunch from its passages at one place: one over the mean step of the time [Hz].
+
+    Parameters
+    ----------
+    time
+        Times of the passages [s], shape (samples, n), of muons that are seen in every sample; the mean over the muons
+        is taken first, as a detector does that sees the whole bunch go by.
+    every
+        Turns between samples.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 3 samples, no muon, or times that are not finite.
+    """
+    passages = np.asarray(time, np.float64)
+    if passages.ndim != 2 or passages.shape[0] < 3 or passages.shape[1] == 0 or not np.isfinite(passages).all():
+        raise ValueError(
+            f"a cyclotron frequency needs finite times (samples, muons) of at least 3 samples and one muon, not the "
+            f"shape {passages.shape}: choose the muons that are left at the end."
+        )
+    period = smooth_mean(np.diff(passages.mean(axis=1)) / every)
+    return Mean(1.0 / period.value, period.error / period.value**2)
 
 
 def spin_phase(
@@ -167,22 +207,40 @@ def tune(samples: ArrayLike, low: float = 0.0, high: float = 0.5) -> Line:
         If there are fewer than 16 samples, some are not finite, or the range is empty or out of bounds.
     """
     signal = np.asarray(samples, np.float64)
-    if signal.ndim != 1 or signal.size < 16:
-        raise ValueError(f"a tune needs one axis of at least 16 samples, not the shape {signal.shape}.")
+    if signal.ndim != 1 or signal.size < _FEWEST:
+        raise ValueError(f"a tune needs one axis of at least {_FEWEST} samples, not the shape {signal.shape}.")
+    found = tunes(signal[:, None], low, high)
+    return Line(*(float(column[0]) for column in found))
+
+
+def tunes(samples: ArrayLike, low: float = 0.0, high: float = 0.5) -> Lines:
+    """As :func:`tune`, for many signals at once: one for each muon.
+
+    Parameters
+    ----------
+    samples
+        Signals at equally spaced samples, shape (turns, n).
+    low, high
+        Search range [cycles per sample], within 0 to 0.5.
+
+    Raises
+    ------
+    ValueError
+        As :func:`tune`.
+    """
+    signal = np.asarray(samples, np.float64)
+    if signal.ndim != 2 or signal.shape[0] < _FEWEST:
+        raise ValueError(f"tunes need at least {_FEWEST} samples of each signal, not the shape {signal.shape}.")
     if not np.isfinite(signal).all():
         raise ValueError("the samples of a tune must be finite: choose the turns in which muons are left.")
     if not 0.0 <= low < high <= 0.5:
         raise ValueError(f"the search range {low} to {high} must rise within 0 to 0.5 cycles per sample.")
-    signal = signal - _weighted(signal)
-    estimates = [_peak(part, low, high) for part in _spans(signal)]
-    best = estimates[0]
-    amplitude = 2.0 * _transform(signal, best)
-    return Line(
-        best,
-        max(abs(estimates[1] - best), abs(estimates[2] - best)),
-        abs(amplitude),
-        math.atan2(amplitude.imag, amplitude.real),
-    )
+    columns = Lines(*(np.empty(signal.shape[1]) for _ in Lines._fields))
+    for first in range(0, signal.shape[1], _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        for column, values in zip(columns, _lines(signal[:, part], low, high), strict=True):
+            column[part] = values
+    return columns
 
 
 def beam_frequencies(mean_x: ArrayLike, mean_y: ArrayLike, var_y: ArrayLike, period: float) -> BeamFrequencies:
@@ -217,28 +275,39 @@ def _weighted(values: FloatArray) -> FloatArray:
     return np.tensordot(smooth_window(values.shape[0]), values, axes=(0, 0))
 
 
-def _transform(signal: FloatArray, frequency: float, power: int = 0) -> complex:
-    """Smooth-window transform of a signal, or of its product with (-2 pi i k)^power (its derivatives)."""
-    turns = -2j * math.pi * np.arange(signal.size)
-    return complex(np.sum(smooth_window(signal.size) * signal * turns**power * np.exp(turns * frequency)))
+def _lines(signal: FloatArray, low: float, high: float) -> Lines:
+    """Lines of signals of shape (turns, n), all of them held at once."""
+    signal = signal - _weighted(signal)
+    best, early, late = (_peaks(part, low, high) for part in _spans(signal))
+    weighted = smooth_window(signal.shape[0])[:, None] * signal
+    amplitude = 2.0 * np.sum(weighted * np.exp(-2j * math.pi * np.arange(signal.shape[0])[:, None] * best), axis=0)
+    error = np.maximum(abs(early - best), abs(late - best))
+    return Lines(best, error, np.abs(amplitude), np.angle(amplitude))
 
 
-def _peak(signal: FloatArray, low: float, high: float) -> float:
-    """Frequency in [low, high] at which the smooth-window transform is largest."""
-    padded = 4 << (signal.size - 1).bit_length()
-    spectrum = abs(np.fft.rfft(smooth_window(signal.size) * signal, padded))
+def _peaks(signal: FloatArray, low: float, high: float) -> FloatArray:
+    """Frequencies in [low, high] at which the smooth-window transforms of signals (turns, n) are largest."""
+    n = signal.shape[0]
+    padded = 4 << (n - 1).bit_length()
+    weighted = smooth_window(n)[:, None] * signal
     first, last = math.ceil(low * padded), math.floor(high * padded)
     if last < first:
-        return 0.5 * (low + high)
-    frequency = (first + int(np.argmax(spectrum[first : last + 1]))) / padded
-    for _ in range(20):
-        f0, f1, f2 = (_transform(signal, frequency, power) for power in (0, 1, 2))
+        return np.full(signal.shape[1], 0.5 * (low + high))
+    spectrum = np.abs(np.fft.rfft(weighted, padded, axis=0)[first : last + 1])
+    frequency = np.asarray((first + np.argmax(spectrum, axis=0)) / padded)
+    turns = -2j * math.pi * np.arange(n)[:, None]
+    for _ in range(_MAX_NEWTON):
+        terms = weighted * np.exp(turns * frequency)
+        f0 = terms.sum(axis=0)
+        terms *= turns
+        f1 = terms.sum(axis=0)
+        f2 = (terms * turns).sum(axis=0)
         slope = 2.0 * (f1 * f0.conjugate()).real
-        curvature = 2.0 * ((f2 * f0.conjugate()).real + abs(f1) ** 2)
-        if curvature >= 0.0:
+        curvature = 2.0 * ((f2 * f0.conjugate()).real + np.abs(f1) ** 2)
+        convex = curvature < 0.0
+        step = np.where(convex, -slope / np.where(convex, curvature, 1.0), 0.0)
+        step = np.clip(step, -0.25 / padded, 0.25 / padded)
+        frequency = frequency + step
+        if np.abs(step).max(initial=0.0) < _ROUNDING:
             break
-        step = max(-0.25 / padded, min(0.25 / padded, -slope / curvature))
-        frequency += step
-        if abs(step) < 1e-16:
-            break
-    return min(max(frequency, low), high)
+    return np.asarray(np.clip(frequency, low, high))

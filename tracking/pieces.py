@@ -47,7 +47,7 @@ def cut_ring(
     """Cut the circumference into slices of quads and free bends."""
     edges_of = [quads.effective_edges(quad) for quad in ring.quads]
     free = TWO_PI - sum(end - start for start, end in edges_of)
-    per_radian = map_stations / len(SABA2C.kicks) / free if map_stations else 0.0
+    per_radian = map_stations / len(SABA2C.kicks) / free if free > _EDGE else 0.0
     pieces: list[Piece] = []
     here = 0.0
     for number, (start, end) in enumerate((*edges_of, (TWO_PI, TWO_PI))):

@@ -4,6 +4,7 @@ from gm2sim.plots.beam import beam_profiles, turn_by_turn
 from gm2sim.plots.calorimeter import island_waveforms
 from gm2sim.plots.field import field_map
 from gm2sim.plots.positrons import energy_spectrum
+from gm2sim.plots.study import study_plot
 from gm2sim.plots.style import Plot, Table
 from gm2sim.plots.wiggle import residual_fft, wiggle_modulo
 
@@ -15,6 +16,7 @@ __all__ = [
     "field_map",
     "island_waveforms",
     "residual_fft",
+    "study_plot",
     "turn_by_turn",
     "wiggle_modulo",
 ]

@@ -53,14 +53,11 @@ def _by_set(values: tuple[float, ...], source: str, remark: str = "", error: flo
     return {name: Published(value, error, source, remark) for name, value in zip(DATA_SETS, values, strict=True)}
 
 
-def _later(
-    run23: tuple[float, float] | None, run456: tuple[float, float] | None, source: str = LATER_RUNS
-) -> dict[str, Published]:
+def _later(run23: tuple[float, float], run456: tuple[float, float]) -> dict[str, Published]:
     """Value and error as published: one for Run-2 and Run-3 together, one for Run-4 to Run-6 together."""
-    together = [Published(*run23, source, "mean of Run-2/3")] * 3 if run23 else []
-    last = [Published(*run456, source, "mean of Run-4/5/6")] if run456 else []
-    first = 0 if run23 else 3
-    return dict(zip(LATER_SETS[first:], together + last, strict=False))
+    together = Published(*run23, LATER_RUNS, "mean of Run-2/3")
+    last = Published(*run456, LATER_RUNS, "mean of Run-4/5/6")
+    return dict(zip(LATER_SETS, (together, together, together, last), strict=True))
 
 
 _BY_SET: dict[str, dict[str, Published]] = {

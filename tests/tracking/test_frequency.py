@@ -8,10 +8,12 @@ import pytest
 from tracking.frequency import (
     angular_frequency,
     beam_frequencies,
+    cyclotron_frequency,
     smooth_mean,
     smooth_window,
     spin_phase,
     tune,
+    tunes,
 )
 from tracking.muon import ANOMALY, reference
 
@@ -126,3 +128,30 @@ def test_beam_frequencies_from_moments_of_the_smooth_ring() -> None:
     assert abs(found.cbo - (1 - nu_x) * f_c) < 1e-6
     assert abs(found.vertical - nu_y * f_c) < 1e-6
     assert abs(found.width - (1 - 2 * nu_y) * f_c) < 1e-6
+
+
+def test_tunes_of_many_signals_are_those_of_each_alone() -> None:
+    signals = np.stack([np.cos(2 * math.pi * nu * TURNS[:500] + 0.3) for nu in (0.31, 0.33, 0.352)], axis=1)
+    found = tunes(signals, 0.25, 0.45)
+    for k in range(3):
+        alone = tune(signals[:, k], 0.25, 0.45)
+        assert abs(found.tune[k] - alone.tune) < 1e-15
+        assert abs(found.phase[k] - alone.phase) < 1e-12
+
+
+def test_tunes_refuse_one_signal_without_its_axis() -> None:
+    with pytest.raises(ValueError, match="at least 16"):
+        tunes(np.ones(100))
+
+
+def test_cyclotron_frequency_is_free_of_the_betatron_motion() -> None:
+    wobble = 1e-4 * np.cos(2 * math.pi * NU_X * TURNS)[:, None] * np.array([1.0, 0.3])
+    time = RING.period * (TURNS[:, None] + wobble + np.array([0.0, 0.4]))
+    found = cyclotron_frequency(time)
+    assert abs(float(found.value) * RING.period - 1.0) < 1e-13
+    assert abs(float(cyclotron_frequency(time[::4], every=4).value) * RING.period - 1.0) < 1e-13
+
+
+def test_cyclotron_frequency_refuses_a_bunch_that_is_lost() -> None:
+    with pytest.raises(ValueError, match="choose the muons"):
+        cyclotron_frequency(np.zeros((50, 0)))

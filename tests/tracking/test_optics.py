@@ -48,6 +48,13 @@ def test_chromaticity_of_a_map_with_known_tune_slope(smooth_optics) -> None:
     assert abs(smooth_optics.chromaticity_y - 0.2) < 1e-8
 
 
+def test_second_chromaticity_of_a_slope_in_energy_is_the_bend_of_energy_with_momentum(smooth_optics, magic) -> None:
+    # The test map turns in proportion to the energy, beta0 p0 (delta + delta^2 / (2 gamma^2)).
+    # Rounding 1e-12 of the tune over (5e-4)^2.
+    assert abs(smooth_optics.second_chromaticity_x + 0.13 / magic.gamma0**2) < 1e-5
+    assert abs(smooth_optics.second_chromaticity_y - 0.2 / magic.gamma0**2) < 1e-5
+
+
 def test_closed_orbit_follows_an_offset_ring(smooth_optics) -> None:
     assert np.allclose(smooth_optics.lattice.x, 1e-3, atol=1e-15)
     assert np.allclose(smooth_optics.lattice.y, 2e-3, atol=1e-15)

@@ -11,9 +11,9 @@ from fields.quads import QuadSettings
 from fields.ring import R0, Ring
 from fields.storage import StorageField
 from tracking.bunch import Bunch
-from tracking.frequency import angular_frequency, beam_frequencies, spin_phase, tune
+from tracking.frequency import angular_frequency, beam_frequencies, cyclotron_frequency, spin_phase, tune
 from tracking.muon import LIGHT_SPEED, MASS, RIGIDITY, magic_momentum, reference
-from tracking.one_turn import TrackedTurn, closed_orbits
+from tracking.one_turn import TrackedTurn, closed_orbits, energy_of, jacobians
 from tracking.optics import optics
 from tracking.stations import ring_tables
 from tracking.turns import track
@@ -191,3 +191,111 @@ def test_moments_of_a_bunch_oscillate_at_the_frequencies_of_the_optics(fine_cont
     assert abs(measured.cbo - found.f_cbo) < 5e-6 * found.f_c
     assert abs(measured.vertical - found.f_y) < 5e-6 * found.f_c
     assert abs(measured.width - found.f_vw) < 1e-5 * found.f_c
+
+
+PPM = 1e-6
+
+
+def disturbed(ring: Ring, refine: int = 1, harmonic: float = 0.0, radial: float = 0.0):
+    """Optics at 120 azimuths of a ring whose field has a first harmonic cos(theta) and a radial part, over B0."""
+    quads = QuadSettings.ideal(N, ring, RING.b0, RING.beta0)
+    theta = 2 * math.pi * np.arange(36) / 36
+    c = np.zeros((theta.size, 4), complex)
+    c[:, 0] = RING.b0 * (1 + harmonic * np.cos(theta) + 1j * radial)
+    tables = ring_tables(
+        ring, quads, StorageField(c), refine=refine, map_stations=40 * refine, spin=False, anomaly=ANOMALY
+    )
+    return optics(tables, 120)
+
+
+def first_harmonic_response(ring: Ring, refine: int = 1) -> tuple[float, float]:
+    """Amplitude of cos(theta) in the closed orbit per ppm of a first harmonic of the field [m], and the radial tune."""
+    up, down = (disturbed(ring, refine, harmonic=sign * PPM) for sign in (1, -1))  # the difference has no second order
+    x = 0.5 * (up.lattice.x - down.lattice.x)
+    return 2 * float(np.mean(x * np.cos(up.lattice.theta))), up.nu_x
+
+
+# x'' + nu_x^2 x = -R0 (B1/B0) cos(theta): x = R0 B1 / (B0 (1 - nu_x^2)) cos(theta), outwards where the field is strong
+# (E. D. Courant, H. S. Snyder, Ann. Phys. 3 (1958) 1, section 4).
+@pytest.mark.parametrize(("refine", "tolerance"), [(1, 1e-5), (4, 5e-8)])
+def test_first_harmonic_of_the_field_moves_the_orbit_of_the_continuous_ring_as_the_formula_says(
+    refine, tolerance
+) -> None:
+    found, nu_x = first_harmonic_response(Ring.continuous(), refine)
+    assert abs(found / (R0 * PPM / (1 - nu_x**2)) - 1) < tolerance  # kicks instead of a field: (13 deg)^4/refine^4
+    assert abs(found / (R0 * PPM / N) - 1) < tolerance
+
+
+def test_first_harmonic_of_the_field_moves_the_orbit_of_the_real_ring_within_one_per_cent() -> None:
+    found, nu_x = first_harmonic_response(Ring.e989())
+    assert abs(found / (R0 * PPM / N) - 1) < 0.01
+    # With the tune of the discrete ring only the beat of the beta function is left, its square: (3 %)^2.
+    assert abs(found / (R0 * PPM / (1 - nu_x**2)) - 1) < 1e-3
+
+
+def test_radial_field_lifts_the_beam_by_r0_over_n() -> None:
+    # y'' + n y = R0 B_r/B0.
+    smooth = disturbed(Ring.continuous(), radial=PPM)
+    assert abs(smooth.lattice.y.mean() / (R0 * PPM / N) - 1) < 1e-9
+    real = disturbed(Ring.e989(), radial=PPM)
+    assert abs(real.lattice.y.mean() / (R0 * PPM / N) - 1) < 0.01
+    assert abs(real.lattice.y.mean() / (R0 * PPM / real.nu_y**2) - 1) < 1e-3
+
+
+def test_phase_advances_by_the_integral_of_one_over_beta(fine_discrete) -> None:
+    lattice = optics(tables_of(Ring.reference(), "pefrl", 4), 720).lattice
+    ends = (
+        (lattice.phase_x, lattice.beta_x, fine_discrete.nu_x),
+        (lattice.phase_y, lattice.beta_y, fine_discrete.nu_y),
+    )
+    for phase, beta, nu in ends:
+        # Sum over equal steps of a function with kinks in its second derivative: step^2 of its ripple of 3 %.
+        assert abs(R0 * np.mean(1 / beta) / nu - 1) < 1e-6
+        rate = np.diff(phase) * 2 * math.pi / (R0 * np.diff(lattice.theta))
+        assert np.allclose(rate, 0.5 * (1 / beta[1:] + 1 / beta[:-1]), rtol=1e-4)
+    # beta' = -2 alpha
+    slope = np.gradient(lattice.beta_x, R0 * lattice.theta)
+    assert np.allclose(slope[1:-1], -2 * lattice.alpha_x[1:-1], atol=2e-3)
+
+
+def test_dispersion_averages_to_the_momentum_compaction(fine_discrete) -> None:
+    # alpha_c = <D>/R0 in a ring whose bend is everywhere the same; the difference over delta = 1e-3 leaves its square.
+    lattice = optics(tables_of(Ring.reference(), "pefrl", 4), 360).lattice
+    assert abs(lattice.dispersion.mean() / fine_discrete.mean_dispersion - 1) < 1e-5
+
+
+def test_second_chromaticity_is_the_curvature_of_the_tunes(fine_discrete) -> None:
+    turn = TrackedTurn(tables_of(Ring.reference(), "pefrl", 4), [])
+    far = optics(turn.tables).tunes[0], *(tune_at(turn, delta) for delta in (3e-3, -3e-3))
+    curvature = (far[1] + far[2] - 2 * far[0]) / 9e-6
+    found = np.array([fine_discrete.second_chromaticity_x, fine_discrete.second_chromaticity_y])
+    assert np.allclose(found, curvature, rtol=1e-2)  # the next even order over 3e-3
+
+
+def tune_at(turn: TrackedTurn, delta: float) -> np.ndarray:
+    """Tunes of the orbit of a momentum offset, from the trace of its own matrix."""
+    orbits = closed_orbits(turn, RING, [delta])
+    state = np.zeros((6, 1))
+    state[:4] = orbits.T
+    state[5] = energy_of(delta, RING)
+    matrix = jacobians(turn, state, RING, 4)[-1, :4, :, 0]
+    x, y = (math.acos(0.5 * np.trace(matrix[k : k + 2, k : k + 2])) / (2 * math.pi) for k in (0, 2))
+    return np.array([1 - x, y])
+
+
+def test_no_azimuth_at_all_is_refused(fine_continuous) -> None:
+    with pytest.raises(ValueError, match="azimuths = 0"):
+        optics(fine_continuous, 0)
+
+
+def test_cyclotron_frequency_of_a_bunch_is_that_of_its_mean_orbit(fine_continuous) -> None:
+    deltas = np.array([-1e-3, 0.0, 1e-3, 2e-3])
+    bunch = Bunch.empty(deltas.size).with_momentum(deltas, RING)
+    bunch.x[:] = R0 / (1 - N) * deltas + 0.005
+    seen = track(bunch, fine_continuous, 1000, observers=[0.0], collimators=False, every=2).samples
+    found = optics(fine_continuous)
+    slip = found.momentum_compaction - 1 / RING.gamma0**2
+    measured = cyclotron_frequency(seen.time[0], every=2)
+    # The squares of delta and of the 5 mm: (x/R0)^2.
+    assert abs(float(measured.value) * found.period * (1 + slip * deltas.mean()) - 1) < 5e-6
+    assert float(measured.error) < 1e-9 * found.f_c

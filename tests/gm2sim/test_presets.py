@@ -73,7 +73,7 @@ def test_stored_muons_of_a_preset_give_the_published_electric_field_correction(n
     magic = ring.mean_dispersion * (magic_momentum() / reference.p0_gev - 1.0)
     mean, spread = found.x_e_mean - magic, found.x_e_sigma
     factor = 2.0 * n * (1.0 - n) * (reference.beta0 / reference.r0) ** 2 * 1e9
-    # Errors of mean^2 + spread^2 from N muons of a Gaussian; the presets were matched with 100 000, these the first.
+    # Errors of mean^2 + spread^2 from N muons of a Gaussian; the presets were matched with a million others.
     error = factor * math.hypot(2.0 * mean * spread, math.sqrt(2.0) * spread**2) / math.sqrt(MUONS)
     assert factor * (mean**2 + spread**2) == pytest.approx(value("c_e_ppb", name), abs=4.0 * error)
 

@@ -19,6 +19,8 @@ from tracking.turns import TrackResult
 
 Histogram = NDArray[np.int32]
 _SNAPSHOT_TIMES = (0.0, 30e-6, 150e-6)  # when x and y of every muon are kept [s]
+# After scraping whoever passes the collimators in every turn is inside the plates too: they are 5 mm further out [s].
+_PLATES_UNTIL = 30e-6
 
 
 class Fill(NamedTuple):
@@ -102,7 +104,9 @@ def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[T
         snapshots.append(Snapshot(start, muons.time[here], muons.x[here], muons.y[here], muons.number[here]))
         result = ring.track(
             muons, stop - start, every=every, observers=(np.radians(settings.observer_deg),), moments=True,
-            kicked=start < kicked, metal_key=key if setup.injected else None, backend=setup.backend, progress=False,
+            kicked=start < kicked, metal_key=key if setup.injected else None,
+            plates=setup.injected and start * ring.reference.period < _PLATES_UNTIL - ring.reference.period,
+            backend=setup.backend, progress=False,
         )  # fmt: skip
         muons = result.bunch
         stretches.append(result)

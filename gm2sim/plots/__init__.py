@@ -3,6 +3,7 @@
 from gm2sim.plots.beam import beam_profiles, turn_by_turn
 from gm2sim.plots.calorimeter import island_waveforms
 from gm2sim.plots.field import field_map
+from gm2sim.plots.lost_muons import lost_muons
 from gm2sim.plots.positrons import energy_spectrum
 from gm2sim.plots.style import Plot, Table
 from gm2sim.plots.wiggle import residual_fft, wiggle_modulo
@@ -14,6 +15,7 @@ __all__ = [
     "energy_spectrum",
     "field_map",
     "island_waveforms",
+    "lost_muons",
     "residual_fft",
     "turn_by_turn",
     "wiggle_modulo",

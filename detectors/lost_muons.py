@@ -125,17 +125,17 @@ class FlightSettings:
 
     step: float = 0.06
     calorimeters: int = 12
-    longest_path: float = 60.0
+    longest_path: float = 40.0
     material: bool = True
 
     def __post_init__(self) -> None:
         if not 1e-3 <= self.step <= 0.2:
             raise ValueError(f"flight step = {self.step} m is out of bounds: give 0.001 to 0.2 m.")
         # After a whole turn the draws of a channel's light would come a second time.
-        if not 1 <= self.calorimeters <= 24:
-            raise ValueError(f"calorimeters = {self.calorimeters} is out of bounds: give 1 to 24.")
-        if not 0.1 <= self.longest_path <= 1000.0:
-            raise ValueError(f"longest_path = {self.longest_path} m is out of bounds: give 0.1 to 1000 m.")
+        if not 1 <= self.calorimeters <= 23:
+            raise ValueError(f"calorimeters = {self.calorimeters} is out of bounds: give 1 to 23.")
+        if not 0.1 <= self.longest_path <= 40.0:
+            raise ValueError(f"longest_path = {self.longest_path} m is out of bounds: give 0.1 to 40 m.")
 
 
 class _Matter(NamedTuple):
@@ -222,6 +222,43 @@ def slopes(dx: float, dz: float, dy: float, k: int, geometry: GeometryTables) ->
     return (xc * geometry.face[2] + zc * geometry.face[3]) / into, dy / into
 
 
+@scalar
+def through_metal(
+    dx: float, dy: float, dz: float, energy: float, aluminium: float, copper: float,
+    number: int, crossing: int, matter: _Matter, key: FillKey,
+) -> tuple[float, float, float, float, int]:  # fmt: skip
+    """Return direction, energy and passages of a muon behind lengths of metal [m], each of which may be 0."""
+    if matter.on > 0 and aluminium > 0.0:
+        dx, dy, dz, energy = through(dx, dy, dz, energy, aluminium, matter.aluminium, number, crossing, key)
+        crossing += 1
+    if matter.on > 0 and copper > 0.0:
+        dx, dy, dz, energy = through(dx, dy, dz, energy, copper, matter.copper, number, crossing, key)
+        crossing += 1
+    return dx, dy, dz, energy, crossing
+
+
+@scalar
+def through_crystals(
+    row: int, hits: MuonHits, k: int, x: float, y: float, z: float, dx: float, dy: float, dz: float, energy: float,
+    time: float, number: int, crossing: int, geometry: GeometryTables, matter: _Matter, key: FillKey,
+) -> tuple[float, float, float, float, int]:  # fmt: skip
+    """Write the hit of a muon in the plane of cell k's face; return direction and energy behind it, and 1 for a hit."""
+    _, u = face_distance(x, z, k, geometry)
+    du, dv = slopes(dx, dz, dy, k, geometry)
+    enter, leave = box_path(u, y, du, dv, matter.half_u, matter.half_v, matter.length)
+    length = (leave - enter) * math.sqrt(1.0 + du * du + dv * dv)
+    if length <= _SHORTEST:
+        return dx, dy, dz, energy, 0
+    ax, ay, az, kept = through(dx, dy, dz, energy, length, matter.crystal, number, crossing, key)
+    hits.calo[row], hits.number[row] = k, number
+    hits.u[row], hits.v[row], hits.du[row], hits.dv[row] = u, y, du, dv
+    hits.enter[row], hits.leave[row] = enter, leave
+    hits.energy[row], hits.lost[row], hits.time[row] = energy, energy - kept, time
+    if matter.on > 0:
+        return ax, ay, az, kept, 1
+    return dx, dy, dz, energy, 1
+
+
 @Kernel
 def _fly(
     i: int,
@@ -246,17 +283,12 @@ def _fly(
     aluminium, copper = first_metal(lost.x[i], y, lost.theta[i], px / p, py / p, p, lost.state[i], geometry)
     inside, event, shortened, passed, count, way = 1, 0, 0.0, -1, 0, _OUT
     for _ in range(limits.most_steps):
-        if matter.on > 0 and aluminium > 0.0:
-            dx, dy, dz, energy = through(dx, dy, dz, energy, aluminium, matter.aluminium, number, crossing, key)
-            crossing += 1
-        if matter.on > 0 and copper > 0.0:
-            dx, dy, dz, energy = through(dx, dy, dz, energy, copper, matter.copper, number, crossing, key)
-            crossing += 1
+        dx, dy, dz, energy, crossing = through_metal(
+            dx, dy, dz, energy, aluminium, copper, number, crossing, matter, key
+        )
         aluminium, copper = 0.0, 0.0
-        if is_away(x, y, z, inside):
-            way = _AWAY
-            break
-        if path > limits.longest_path:
+        if count == limits.calorimeters or path > limits.longest_path or is_away(x, y, z, inside):
+            way = _PASSED if count == limits.calorimeters else (_OUT if path > limits.longest_path else _AWAY)
             break
         p = math.sqrt((energy - MASS) * (energy + MASS))
         h = shortened if event > 0 else limits.step
@@ -286,50 +318,14 @@ def _fly(
             inside = 1 - inside
         if event == _PLANE:
             passed = k
-            _, u = face_distance(x, z, k, geometry)
-            du, dv = slopes(dx, dz, dy, k, geometry)
-            enter, leave = box_path(u, y, du, dv, matter.half_u, matter.half_v, matter.length)
-            length = (leave - enter) * math.sqrt(1.0 + du * du + dv * dv)
-            if length > _SHORTEST:
-                row = i * limits.calorimeters + count
-                before = energy
-                ax, ay, az, energy = through(dx, dy, dz, energy, length, matter.crystal, number, crossing, key)
-                crossing += 1
-                _note(row, hits, k, u, y, du, dv, enter, leave, before, before - energy, t, number)
-                if matter.on > 0:
-                    dx, dy, dz = ax, ay, az
-                else:
-                    energy = before
-                count += 1
-                if count == limits.calorimeters:
-                    way = _PASSED
-                    break
+            row = i * limits.calorimeters + count
+            dx, dy, dz, energy, hit = through_crystals(
+                row, hits, k, x, y, z, dx, dy, dz, energy, t, number, crossing, geometry, matter, key
+            )
+            count, crossing = count + hit, crossing + hit
         event = 0
     flights.way[i], flights.calorimeters[i] = way, count
     flights.end_energy[i], flights.end_time[i], flights.path[i] = energy, t, path
-
-
-@scalar
-def _note(
-    row: int,
-    hits: MuonHits,
-    calo: int,
-    u: float,
-    v: float,
-    du: float,
-    dv: float,
-    enter: float,
-    leave: float,
-    energy: float,
-    lost: float,
-    time: float,
-    number: int,
-) -> None:
-    """Write a hit."""
-    hits.calo[row], hits.number[row] = calo, number
-    hits.u[row], hits.v[row], hits.du[row], hits.dv[row] = u, v, du, dv
-    hits.enter[row], hits.leave[row] = enter, leave
-    hits.energy[row], hits.lost[row], hits.time[row] = energy, lost, time
 
 
 def fly(

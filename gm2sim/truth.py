@@ -36,7 +36,7 @@ _ON_DEMAND = frozenset({"lost_muons", "muon_hits"})
 TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
     "muons": {
         **_KEYS,
-        "state": ("i1", "", "0 stored at the end of the fill, 1 decayed, lost: 2 collimator, 3 wall, 4 plate, 5 beyond the known fields"),
+        "state": ("i1", "", "0 stored at the end, 1 decayed, lost: 2 collimator, 3 wall, 4 plate, 5 beyond the fields"),
         **_ORBIT,
         "px": ("f8", "p0", "radial momentum over the reference momentum"),
         "py": ("f8", "p0", "vertical momentum over the reference momentum"),

@@ -219,6 +219,7 @@ class Ring:
         moments: bool = False,
         collimators: bool = True,
         kicked: bool = False,
+        plates: bool | None = None,
         metal_key: FillKey | None = None,
         backend: str = "cpu",
         progress: bool = True,
@@ -240,9 +241,11 @@ class Ring:
             Whether the apertures count.
         kicked : bool
             Whether the kickers' pulses are felt: in the first turns of an injected beam.
+        plates : bool, optional
+            Whether the plates of quads and kickers are apertures too; with ``metal_key`` if not given.
         metal_key : FillKey, optional
-            Fill that the random numbers of muons in the metal of collimators belong to; with it the plates of quads
-            and kickers are apertures too. Without it, whoever misses a collimator's hole is lost there.
+            Fill that the random numbers of muons in the metal of collimators belong to. Without it, whoever misses
+            a collimator's hole is lost there.
         backend : str
             "cpu" or "gpu".
         progress : bool
@@ -256,8 +259,8 @@ class Ring:
             return track(
                 beam, self.injection.tables if kicked else self.tables, turns, spin=self.config.physics.spin,
                 observers=observers, every=every, moments=moments, collimators=collimators,
-                plates=metal_key is not None, changes=self.changes, metal_key=metal_key, backend=backend,
-                progress=watch or bar,
+                plates=metal_key is not None if plates is None else plates, changes=self.changes, metal_key=metal_key,
+                backend=backend, progress=watch or bar,
             )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -22,6 +22,7 @@ from tracking.optics import Optics, optics
 from tracking.turns import Motion
 
 FIRST, LAST = 167, 235  # turns that the beam is watched for: 25 to 35 us
+CENTRE = 30e-6  # of that time [s]
 BLOCKS = 40  # of the jackknife: muons with numbers equal modulo 40
 _PLACES = 48  # azimuths of the optics
 _LINE = 0.05  # how far the CBO of a beam may lie off that of linear optics, relative
@@ -96,9 +97,9 @@ class Fill:
         assert result.samples is not None
         self.seen: Motion = result.samples
         self.watched = stored
-        self.muons = self.muons._replace(**{
-            name: _put(column, stored, ends) for name, column, ends in zip(Bunch._fields, self.muons, result.bunch, strict=True)
-        })
+        ends = dict(zip(Bunch._fields, result.bunch, strict=True))
+        columns = zip(Bunch._fields, self.muons, strict=True)
+        self.muons = Bunch(*(_put(column, stored, ends[name]) for name, column in columns))
 
     def follow(self, bunch: Bunch, turns: int, *, kicked: bool = False) -> Bunch:
         """The bunch some turns later; muons go through the metal of collimators."""
@@ -130,7 +131,7 @@ class Fill:
         """Frequency of the coherent motion at 30 us, where its line leaves least of the radii [Hz]."""
 
         def left(f: float) -> float:
-            return -amplitude(self._lines(f).sum(axis=0))
+            return -abs(phasor(self._lines(f).sum(axis=0)))
 
         linear = self.optics.f_cbo
         low, high = (1.0 - _LINE) * linear, (1.0 + _LINE) * linear
@@ -138,12 +139,7 @@ class Fill:
 
     def _lines(self, frequency: float) -> Floats:
         """Sums for the least-squares line x = m + a cos + b sin through all passages, shape (blocks, 9)."""
-        seen = self.seen
-        angle = 2.0 * math.pi * frequency * (seen.time[0] - 30e-6)
-        there = seen.alive[0].astype(np.float64)
-        x, c, s = seen.x[0], np.cos(angle), np.sin(angle)
-        columns = [there, c, s, c * c, c * s, s * s, x, x * c, x * s]
-        per_muon = np.array([(there * column).sum(axis=0) for column in columns])
+        per_muon = line_columns(self.seen, frequency)
         return self._blocks(self.watched, per_muon)
 
     def _blocks(self, which: NDArray[np.int64], columns: Floats) -> Floats:
@@ -185,17 +181,33 @@ def numbers(sums: Floats) -> Floats:
         return np.array([0.0, *[math.nan] * (len(QUANTITIES) - 1)])
     centre = x_e / stored
     width = math.sqrt(max(x_e2 / stored - centre**2, 0.0))
-    values = [stored / injected, centre, width, c_e / stored, c_p / stored, amplitude(sums[6:])]
+    values = [stored / injected, centre, width, c_e / stored, c_p / stored, abs(phasor(sums[6:]))]
     return np.array([value * quantity.scale for value, quantity in zip(values, QUANTITIES, strict=True)])
 
 
-def amplitude(line: Floats) -> float:
-    """Amplitude of the line m + a cos + b sin from its nine sums, 1, c, s, cc, cs, ss, x, xc, xs [m]."""
+def line_columns(seen: Motion, frequency: float) -> Floats:
+    """Sums over the passages of each muon that :func:`phasor` is made of, shape (9, n).
+
+    Parameters
+    ----------
+    seen : Motion
+        Of one observer.
+    frequency : float
+        Of the line [Hz]; its angle counts from 30 us.
+    """
+    angle = 2.0 * math.pi * frequency * (seen.time[0] - CENTRE)
+    there = seen.alive[0].astype(np.float64)
+    x, c, s = seen.x[0], np.cos(angle), np.sin(angle)
+    return np.array([(there * column).sum(axis=0) for column in (1.0, c, s, c * c, c * s, s * s, x, x * c, x * s)])
+
+
+def phasor(line: Floats) -> complex:
+    """Z [m] of the line m + Re[Z exp(i 2 pi f (t - 30 us))] from its nine sums, by least squares."""
     one, c, s, cc, cs, ss, *right = line
     if one < 3.0:
-        return math.nan
+        return complex(math.nan, math.nan)
     _, a, b = np.linalg.solve(np.array([[one, c, s], [c, cc, cs], [s, cs, ss]]), np.array(right))
-    return math.hypot(a, b)
+    return complex(a, -b)
 
 
 def difference(changed: Fill, base: Fill) -> tuple[Floats, Floats]:
@@ -207,7 +219,7 @@ def difference(changed: Fill, base: Fill) -> tuple[Floats, Floats]:
     return jackknife(change, BLOCKS)
 
 
-def _put(column: NDArray, which: NDArray[np.int64], values: NDArray) -> NDArray:  # type: ignore[type-arg]
+def _put(column: NDArray, which: NDArray[np.int64], values: NDArray) -> NDArray:
     whole = column.copy()
     whole[which] = values
     return whole

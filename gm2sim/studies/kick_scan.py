@@ -40,12 +40,12 @@ def kick_scan(case: Case) -> Finding:
     slope, slope_error = jackknife(slopes, BLOCKS)
     here = int(np.argmin(abs(_FACTORS - 1.0)))
     data_set = data_set_of(case.config.run.run)
-    theirs = {"C_e": RUN1_MEANS["C_e"], "C_p": published("c_p_ppb", data_set)}
+    theirs: dict[str, Published | None] = {"C_e": RUN1_MEANS["C_e"], "C_p": published("c_p_ppb", data_set)}
     percent = case.config.kickers.gauss_per_kv
     table = (
         Number("dC_e/dkick", float(slope[_C_E]), float(slope_error[_C_E]), "ppb/%",
                remark="same muons, 5 % below to 5 % above"),
-        *(Number(q.name, float(found[here, k]), float(error[here, k]), q.unit, None, _of(theirs, q.name),
+        *(Number(q.name, float(found[here, k]), float(error[here, k]), q.unit, None, theirs.get(q.name),
                  f"at the configured kick, {percent:g} G/kV") for k, q in enumerate(QUANTITIES)),
         *(Number(f"change of {q.name}", float(slope[k]), float(slope_error[k]), f"{q.unit} per %")
           for k, q in enumerate(QUANTITIES) if k != _C_E),
@@ -53,13 +53,11 @@ def kick_scan(case: Case) -> Finding:
           for factor, row, bar in zip(_FACTORS, found, error, strict=True) if factor != 1.0),
     )  # fmt: skip
     strength = _FACTORS * 1e2
+    drawn = [k for k, q in enumerate(QUANTITIES) if q.name in ("stored fraction", "mean x_e", "C_e", "CBO amplitude")]
     panels = tuple(
-        Panel("kick [% of the configured]", f"{q.name} [{q.unit}]", (Curve(q.name, strength, found[:, k], error[:, k]),))
-        for k, q in enumerate(QUANTITIES)
-        if q.name in ("stored fraction", "mean x_e", "C_e", "CBO amplitude")
-    )
+        Panel("kick [% of the configured]", f"{QUANTITIES[k].name} [{QUANTITIES[k].unit}]", (
+            Curve(QUANTITIES[k].name, strength, found[:, k], error[:, k]),
+        ))
+        for k in drawn
+    )  # fmt: skip
     return Finding(table, panels, "Published is the mean C_e of Run-1, whose sets had different kicks.")
-
-
-def _of(theirs: dict[str, Published | None], name: str) -> Published | None:
-    return theirs.get(name)

@@ -69,9 +69,7 @@ def steps_of(config: Config) -> list[Step]:
         Step("kick 5 ns later", {"kickers__delay_ns": kick.delay_ns + 5.0}),
         Step(f"pulse of {other} instead of {kick.pulse}", {"kickers__pulse": other}),
         Step("no ringing after the main lobe", {"kickers__ringing": False}),
-        Step(
-            f"momentum spread 1.2 instead of {beam.delta_sigma_percent:g} %", {"injection__delta_sigma_percent": 1.2}
-        ),
+        Step(f"momentum spread 1.2 instead of {beam.delta_sigma_percent:g} %", {"injection__delta_sigma_percent": 1.2}),
         Step("inflector angle + 0.5 mrad", {"injection__angle_mean_mrad": beam.angle_mean_mrad + 0.5}),
         Step("inflector position + 1 mm", {"injection__x_mean_mm": beam.x_mean_mm + 1.0}),
         Step("radial emittance + 10 %", {"injection__emittance_x_um": 1.1 * beam.emittance_x_um}),

@@ -9,9 +9,9 @@ from gm2sim.injection import dipole_changes, eddy_tail
 from gm2sim.machine import layout
 from gm2sim.studies.case import Case
 from gm2sim.studies.outcome import Curve, Finding, Number, Panel
-from gm2sim.studies.precession import fit_times, mean
+from gm2sim.studies.precession import mean
 from gm2sim.studies.registry import study
-from gm2sim.studies.transient import Watched, weights
+from gm2sim.studies.transient import TIMES, Watched, weights
 from tracking.changes import Changes
 
 _EDDY_MG = 10.0  # where the configuration has no eddy currents: best estimate
@@ -47,14 +47,13 @@ def kicker_transient(case: Case) -> Finding:
         Number("for the published value", -27.0 / (value * _PPB) * config.kickers.eddy_mg, unit="mG",
                remark="eddy field at 30 us that would give -27 ppb"),
     )  # fmt: skip
-    times = fit_times()
     phase = added.mean(axis=1)
     t = np.linspace(1e-6, 300e-6, 300)
-    start = float(np.average(phase - case.omega_a * value * times, weights=np.exp(-(times - times[0]) / case.lifetime)))
+    start = float(np.average(phase - case.omega_a * value * TIMES, weights=np.exp(-(TIMES - TIMES[0]) / case.lifetime)))
     panels = (
         Panel("time [μs]", "phase added [μrad]", (
-            Curve("tracked", times * _US, phase * _URAD, added.std(axis=1) / math.sqrt(watched.muons.n) * _URAD),
-            Curve("line of the fit", times * _US, (start + case.omega_a * value * times) * _URAD, line=True),
+            Curve("tracked", TIMES * _US, phase * _URAD, added.std(axis=1) / math.sqrt(watched.muons.n) * _URAD),
+            Curve("line of the fit", TIMES * _US, (start + case.omega_a * value * TIMES) * _URAD, line=True),
         )),
         Panel("time [μs]", "ΔB/B averaged over the ring [ppb]", (
             Curve("eddy currents", t * _US, transient.average(t) / b0 * _PPB, line=True),

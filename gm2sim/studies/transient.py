@@ -13,7 +13,10 @@ from tracking.changes import Changes
 from tracking.frequency import spin_phase
 from tracking.stations import RingTables, ring_tables
 
-_EVERY = 8  # turns between looks at the spins: below half a turn of the angle, 14
+TIMES = fit_times(500)
+"""When angles are compared [s]."""
+_EVERY = 12  # turns between looks at the spins: below half a turn of the angle, 14
+_PLACES = 8  # azimuths of the looks
 
 
 class Watched:
@@ -31,27 +34,32 @@ class Watched:
         self.plain = self._angles(None)
 
     def drift(self, changes: Changes) -> Floats:
-        """Angle between spin and momentum that the change has added at :func:`precession.fit_times`, (times, n) [rad].
+        """Angle between spin and momentum that the change has added at :data:`TIMES`, (times, n) [rad].
 
         A field that lowers the dipole also makes the orbit longer: angles are compared at the same time, not in the
-        same turn.
+        same turn. A dipole that is not the same all around bends the closed orbit too, and at one azimuth its slope
+        would come in, times a gamma, as it decays: the looks are averaged over azimuths, as the calorimeters are.
         """
         angle, time = self._angles(changes)
         base, at = self.plain
         added = angle - base - self.case.omega_a * (time - at)
-        grid = fit_times()
-        return np.array([np.interp(grid, t, one) for t, one in zip(at.T, added.T, strict=True)]).T
+        seen = [
+            [np.interp(TIMES, t, one) for t, one in zip(times.T, angles.T, strict=True)]
+            for times, angles in zip(at, added, strict=True)
+        ]
+        return np.asarray(np.mean(seen, axis=0).T)
 
     def _angles(self, changes: Changes | None) -> tuple[Floats, Floats]:
-        """Angle [rad] and time [s] of each look, (looks, n) each."""
-        turns = math.ceil(fit_times()[-1] / self.case.reference.period) + 2 * _EVERY
+        """Angle [rad] and time [s] of each look, (azimuths, looks, n) each."""
+        turns = math.ceil(TIMES[-1] / self.case.reference.period) + 2 * _EVERY
         result = self.case.track(
-            self.muons, turns, self.tables, observers=(0.0,), every=_EVERY, collimators=False, changes=changes
-        )
+            self.muons, turns, self.tables, observers=tuple(2.0 * math.pi * np.arange(_PLACES) / _PLACES),
+            every=_EVERY, collimators=False, changes=changes,
+        )  # fmt: skip
         seen = result.samples
         assert seen is not None
-        angle = spin_phase(seen.px[0], seen.py[0], seen.sx[0], seen.ss[0], self.muons.energy, self.tables.reference)
-        return angle, seen.time[0]
+        angle = spin_phase(seen.px, seen.py, seen.sx, seen.ss, self.muons.energy, self.tables.reference, axis=1)
+        return angle, seen.time
 
 
 def room_for_dipoles(case: Case) -> RingTables:
@@ -64,11 +72,12 @@ def room_for_dipoles(case: Case) -> RingTables:
 
 
 def weights(case: Case) -> Floats:
-    """Weights of the angles at :func:`precession.fit_times` in the shift of omega_a that a fit finds [1/s].
+    """Weights of the angles at :data:`TIMES` in the shift of omega_a that a fit finds [1/s].
 
-    :func:`precession.fitted_shift` is linear in the phase: the angle added counts with these, over omega_a.
+    The weighted straight line of :func:`precession.fitted_shift` is linear in the phase. Here its sums are integrals
+    by the trapezoidal rule: a field that decays while it is fitted is sensitive to half a step at the begin.
     """
-    t = fit_times()
-    weight = np.exp(-(t - t[0]) / case.lifetime)
-    lever = weight * (t - np.average(t, weights=weight))
-    return np.asarray(lever / np.sum(lever * t))
+    weight = np.exp(-(TIMES - TIMES[0]) / case.lifetime)
+    weight[[0, -1]] *= 0.5
+    lever = weight * (TIMES - np.average(TIMES, weights=weight))
+    return np.asarray(lever / np.sum(lever * TIMES))

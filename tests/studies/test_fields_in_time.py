@@ -5,15 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from fields.transients import KickerTransient, QuadTransient
+from fields.transients import KickerTransient, QuadTransient, fitted_shift
 from gm2sim.config import Config, ConfigError, load
 from gm2sim.injection import changes, eddy_tail, kicker_pulses, kickers, main_lobe, radio_frequency
 from gm2sim.machine import Ring, layout, quad_settings
 from gm2sim.studies import fast_rotation, kicker_transient, quad_misalignment, quad_transient, rf_damping, scraping
 from gm2sim.studies.case import Case
 from gm2sim.studies.outcome import Number, Outcome
-from gm2sim.studies.precession import fit_times, fitted_shift
-from gm2sim.studies.transient import weights
+from gm2sim.studies.transient import TIMES, weights
 
 
 def row(found: Outcome, quantity: str) -> Number:
@@ -47,8 +46,9 @@ def test_main_lobe_ends_where_the_pulse_first_is_zero(built: Config) -> None:
     cut = main_lobe(pulse)
     t = np.linspace(-100e-9, 180e-9, 50)
     assert cut(t) == pytest.approx(pulse(t), abs=1e-6)
-    assert abs(pulse(np.array([300e-9, 450e-9]))).min() > 0.01
-    assert cut(np.array([300e-9, 450e-9])) == pytest.approx([0.0, 0.0], abs=1e-12)
+    later = np.array([350e-9, 450e-9])  # the ringing
+    assert abs(pulse(later)).min() > 0.1
+    assert cut(later) == pytest.approx([0.0, 0.0], abs=1e-12)
 
 
 def test_rf_is_on_the_plates_that_were_asked_for(built: Config) -> None:
@@ -68,17 +68,19 @@ def test_rf_is_on_the_plates_that_were_asked_for(built: Config) -> None:
 
 def test_weights_give_the_shift_of_the_fit(ideal: Config) -> None:
     case = Case(ideal, 16)
-    times = fit_times()
-    phase = 1e-4 * np.exp(-times / 60e-6)
-    assert weights(case) @ phase == pytest.approx(fitted_shift(times, -phase, case.lifetime), rel=1e-9)
+    tau = 60e-6
+    added = -tau * np.exp(-TIMES / tau)  # integral of the relative change exp(-t/tau)
+    wanted = fitted_shift(lambda t: np.exp(-t / tau), gamma_tau=case.lifetime)
+    # Trapezoidal rule with steps of 1.2 us: (step/tau)^2/12.
+    assert weights(case) @ added == pytest.approx(wanted, rel=2e-4)
 
 
 def test_kicker_transient_is_that_of_the_field_averaged_over_the_ring(ideal: Config) -> None:
     found = kicker_transient(ideal, muons=16)
     formula = KickerTransient(ring=layout(ideal)).fitted_shift(ideal.magnet.field_t)
     assert found.result.formula == pytest.approx(1e9 * formula, rel=1e-9)
-    # The orbit moves in by (dB/B)/(1 - n) less than a micrometre; betatron motion rests in the angles of few muons.
-    assert abs(found.result.value - found.result.formula) < 4 * found.result.error + 0.01 * abs(found.result.formula)
+    # What is left: slopes of the orbit that eight azimuths do not average, and muons off the magic momentum.
+    assert abs(found.result.value - found.result.formula) < 4 * found.result.error + 0.003 * abs(found.result.formula)
 
 
 def test_quad_transient_follows_the_bunches(ideal: Config) -> None:
@@ -87,7 +89,7 @@ def test_quad_transient_follows_the_bunches(ideal: Config) -> None:
     each = [row(found, f"bunch {k + 1}") for k in range(16)]
     for number, wanted in zip(each, formula, strict=True):
         assert number.formula == pytest.approx(wanted, rel=1e-9)
-        assert abs(number.value - wanted) < 4 * number.error + 0.01 * abs(formula).max()
+        assert abs(number.value - wanted) < 4 * number.error + 0.003 * abs(formula).max()
 
 
 @pytest.fixture(scope="session")

@@ -75,12 +75,30 @@ def face_crossing(
     geometry: GeometryTables,
 ) -> float:
     """Return the fraction of a step at which it enters a calorimeter's face, 2 if it does not."""
+    half = geometry.face[6] + 1e-3  # the chord strays from the path by less than a millimetre in a step
+    return float(plane_crossing(x0, z0, dx0, dz0, x1, z1, dx1, dz1, h, half, geometry))
+
+
+@scalar
+def plane_crossing(
+    x0: float,
+    z0: float,
+    dx0: float,
+    dz0: float,
+    x1: float,
+    z1: float,
+    dx1: float,
+    dz1: float,
+    h: float,
+    half: float,
+    geometry: GeometryTables,
+) -> float:
+    """Return the fraction of a step at which it passes the plane of a face within `half` of its centre [m], else 2."""
     k, _ = cell_of(x0, z0, geometry)
     before, u0 = face_distance(x0, z0, k, geometry)
     after, u1 = face_distance(x1, z1, k, geometry)
     if before >= -1e-9 or after < 0.0:
         return NOWHERE
-    half = geometry.face[6] + 1e-3  # the chord strays from the path by less than a millimetre in a step
     f = before / (before - after)
     if abs(u0 + f * (u1 - u0)) > half:
         return NOWHERE
@@ -227,6 +245,36 @@ def metal_in_step(
     inside: int,
     geometry: GeometryTables,
 ) -> tuple[float, float, int]:
+    """Add up the metal that a step of a positron passes; parameters as in :func:`lengths_in_step`.
+
+    Returns
+    -------
+    thickness, ionised, what
+        Radiation lengths, mean energy lost by ionisation [GeV], and what kind of thing (NOTHING, PLATE, ...).
+    """
+    # What is radiated in front of the calorimeter enters it right behind: there the window takes nothing.
+    aluminium, copper, what = lengths_in_step(x0, y0, z0, x, y, z, dx, dy, dz, momentum, wall, inside, 0, geometry)
+    thickness = aluminium / geometry.aluminium[0] + copper / geometry.copper[0]
+    return thickness, aluminium * geometry.aluminium[1] + copper * geometry.copper[1], what
+
+
+@scalar
+def lengths_in_step(
+    x0: float,
+    y0: float,
+    z0: float,
+    x: float,
+    y: float,
+    z: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    momentum: float,
+    wall: int,
+    inside: int,
+    window: int,
+    geometry: GeometryTables,
+) -> tuple[float, float, int]:
     """Add up the metal that a step passes.
 
     Parameters
@@ -241,11 +289,13 @@ def metal_in_step(
         Segment of the chamber's wall on which the step ends, -1 for none.
     inside
         1 if the step was in the vacuum.
+    window
+        1 if the window in front of a calorimeter counts.
 
     Returns
     -------
-    thickness, ionised, what
-        Radiation lengths, mean energy lost by ionisation [GeV], and what kind of thing (NOTHING, PLATE, ...).
+    aluminium, copper, what
+        Lengths of the path in them [m], and what kind of thing (NOTHING, PLATE, ...).
     """
     r0, r = math.sqrt(x0 * x0 + z0 * z0), math.sqrt(x * x + z * z)
     theta = theta_of(x, z)
@@ -258,8 +308,7 @@ def metal_in_step(
         copper = collimator_metal(r, y, theta_of(x0, z0), theta, geometry)
         what = COLLIMATOR if copper > 0.0 else what
     takes = wall >= 0 and wall != LID
-    if wall == WINDOW:
-        # What is radiated in front of the calorimeter enters it right behind: there the window takes nothing.
+    if wall == WINDOW and window == 0:
         k, _ = cell_of(x, z, geometry)
         _, u = face_distance(x, z, k, geometry)
         takes = abs(u) > geometry.face[6]
@@ -268,5 +317,4 @@ def metal_in_step(
         bend = curvature if inside > 0 else -curvature
         sine = wall_sine(x, z, dx, dz, wall, geometry)
         aluminium += path_in_sheet(geometry.wall_thickness[wall], sine, bend)
-    thickness = aluminium / geometry.aluminium[0] + copper / geometry.copper[0]
-    return thickness, aluminium * geometry.aluminium[1] + copper * geometry.copper[1], what
+    return aluminium, copper, what

@@ -5,8 +5,8 @@ All multipoles of a quad share one profile F(s), s = 0 at the end of the plates 
     Phi = sum_n Re[(F - r^2 F''/(4 (n+1)) + r^4 F''''/(32 (n+1) (n+2))) a_n (z/r0)^n]
 
 Laplace's equation holds in three dimensions up to the next term, of the sixth derivative. (The terms follow from
-Laplacian(r^2k z^n) = 4 k (k + n) r^(2k-2) z^n; G. E. Lee-Whiting, NIM 83 (1970) 232, for the quadrupole.) F is
-a sum of three tanh steps: all derivatives are polynomials in the tanh.
+Laplacian(r^2k z^n) = 4 k (k + n) r^(2k-2) z^n in the plane.) F is a sum of three tanh steps: all derivatives are
+polynomials in the tanh.
 
 The profile was calculated with boundary elements in three dimensions: `fields.data.make_fringe`. The numbers are
 in ``data/fringe.csv``; they scatter by 5e-5 about the calculation, and the extension of the plates is known to

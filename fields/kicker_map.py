@@ -1,4 +1,4 @@
-"""Shape of the kicker field across the aperture.
+"""A measured map of the kicker field across the aperture, as a series; the built-in shape is in `fields.kicker_plates`.
 
 Between the plates there is no current, so B_y + i B_x is an analytic function of z = x + i y; with the two plates
 mirror images left and right, and each above and below, only even powers with real coefficients are left:
@@ -19,23 +19,6 @@ from numpy.typing import NDArray
 from fields.columns import number_rows
 from fields.maps import FieldMapError
 from fields.ring import R_REFERENCE
-
-# B_y over that at the centre at (x, 0) and (0, y) [m]; G2. The value at x = 45 mm, 0.436, is on the plate: not used.
-ALONG_X = ((0.01, 1.019), (0.02, 1.059), (0.03, 1.065), (0.04, 0.964))
-ALONG_Y = ((0.015, 0.949), (0.030, 0.765), (0.045, 0.474))
-_ORDER = 8  # four coefficients through seven values: met to 0.4 %
-
-
-def published_multipoles() -> NDArray[np.float64]:
-    """Coefficients c_n through the published values along both axes, shape (9,): odd ones are 0.
-
-    Against the public map the series is off by 2.4 % of the field at the centre (RMS) within 35 mm, 6 % within
-    40 mm; what it lacks is far from both axes.
-    """
-    points = np.array([x for x, _ in ALONG_X] + [1j * y for y, _ in ALONG_Y])
-    wanted = np.array([value for _, value in (*ALONG_X, *ALONG_Y)])
-    # on the axes the imaginary part is 0 by symmetry
-    return _even_series(points, wanted.astype(np.complex128), _ORDER)
 
 
 def load_kicker_map(path: str | Path, order: int = 10, radius: float = 0.040) -> NDArray[np.float64]:

@@ -4,13 +4,14 @@ In the plane the potential of charges on the surfaces is Phi(z) = -sum_j q_j int
 surfaces are cut into straight panels of constant charge, finer toward the edges, where the charge diverges
 (as the inverse cube root of the distance at a right angle); the integral over a panel is exact, and the charges
 follow from the known potential at the middle of each panel: boundary elements by collocation (C. A. Brebbia,
-"The boundary element method for engineers", 1978, chapter 2).
+"The boundary element method for engineers", 1978).
 
 The cross-section is straight: the bend of the chamber changes the field by x/R0, 6e-3 at the edge of the
 aperture, as `fields.quads` says.
 
 Where the numbers come from: G1 = lyon-fnal/gm2geom @17163ed, G2 = lyon-fnal/gm2ringsim @44aca36 (quad/quad.fcl),
-VB = evvaletov/mterms @88453de, the programme of E. Valetov and M. Berz, Int. J. Mod. Phys. A 34 (2019) 1942041.
+VB = evvaletov/mterms @88453de, the programme of E. Valetov and M. Berz (E. Valetov, thesis, doi:10.2172/1416546,
+chapter 3; OSTI 1561533).
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Chamber:
 # Top and bottom plates 47 x 3 mm. The side plates are 0.5 mm thick and 43.82 mm tall with a curl of 1.57 mm
 # outer radius along either edge, 46.96 mm in all: G2. Curls are taken as flat parts of the plate, as the
 # published calculations do (VB: four flat plates of 47 mm); modelled round they move the 20-pole by 2.3 % and
-# the octupole-like term by -0.13 % of the quadrupole.
+# the octupole-like term by 0.14 % of the quadrupole.
 HORIZONTAL = Plate(width=0.0470, thickness=0.0030)
 VERTICAL = Plate(width=0.04696, thickness=0.0005)
 # Grounded rails of the trolley in the four corners, with the blocks that carry them, one quadrant [m]: VB; the

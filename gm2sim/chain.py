@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from decay.positron import Positrons, decay
 from detectors.calorimeter import FillDigits, digitise_fill
+from detectors.lost_muons import Flights, LostMuons, crystal_material, fly
+from detectors.mip import MuonHits, deposit_muons, together
 from detectors.shower import CrystalDeposits, deposit
 from detectors.transport import Ends, Hits, transport
 from gm2sim.machine import Setup
@@ -19,6 +21,8 @@ from tracking.turns import TrackResult
 
 Histogram = NDArray[np.int32]
 _SNAPSHOT_TIMES = (0.0, 30e-6, 150e-6)  # when x and y of every muon are kept [s]
+# After scraping whoever passes the collimators in every turn is inside the plates too: they are 5 mm further out [s].
+_PLATES_UNTIL = 30e-6
 
 
 class Fill(NamedTuple):
@@ -30,6 +34,9 @@ class Fill(NamedTuple):
     positrons: Positrons
     ends: Ends
     hits: Hits
+    lost: LostMuons
+    flights: Flights
+    muon_hits: MuonHits
     deposits: CrystalDeposits
     digits: FillDigits
 
@@ -66,14 +73,17 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
 
 def detect_decays(
     setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally
-) -> tuple[Positrons, Ends, Hits, CrystalDeposits, FillDigits]:
-    """The second half of the chain, from decayed muons to digits; parameters as in :func:`simulate_fill`."""
+) -> tuple[Positrons, Ends, Hits, LostMuons, Flights, MuonHits, CrystalDeposits, FillDigits]:
+    """The second half of the chain, from decayed and lost muons to digits; parameters as in :func:`simulate_fill`."""
+    lost = LostMuons.of(muons, setup.ring.reference)
     with tally.stage("decay"):
         positrons = decay(muons, setup.ring.reference, key, setup.config.beam.polarization)
     with tally.stage("transport"):
         hits, ends = transport(positrons, setup.fields, setup.geometry, key)
+        muon_hits, flights = fly(lost, setup.fields, setup.geometry, key, crystals=setup.calorimeters.shower)
     with tally.stage("showers"):
-        deposits = deposit(hits, key, setup.calorimeters.shower)
+        of_muons = deposit_muons(muon_hits, crystal_material(), setup.calorimeters.shower)
+        deposits = together(deposit(hits, key, setup.calorimeters.shower), of_muons)
     with tally.stage("digitising"):
         digits = digitise_fill(deposits, key, setup.calorimeters, constants=setup.constants, q_histogram=histogram)
     tally.count(
@@ -82,7 +92,7 @@ def detect_decays(
         islands=sum(one.start.size for one in digits.islands),
         samples=sum(one.samples.size for one in digits.islands),
     )
-    return positrons, ends, hits, deposits, digits
+    return positrons, ends, hits, lost, flights, muon_hits, deposits, digits
 
 
 def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[TrackResult], list[Snapshot]]:
@@ -102,7 +112,9 @@ def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[T
         snapshots.append(Snapshot(start, muons.time[here], muons.x[here], muons.y[here], muons.number[here]))
         result = ring.track(
             muons, stop - start, every=every, observers=(np.radians(settings.observer_deg),), moments=True,
-            kicked=start < kicked, metal_key=key if setup.injected else None, backend=setup.backend, progress=False,
+            kicked=start < kicked, metal_key=key if setup.injected else None,
+            plates=setup.injected and start * ring.reference.period < _PLATES_UNTIL - ring.reference.period,
+            backend=setup.backend, progress=False,
         )  # fmt: skip
         muons = result.bunch
         stretches.append(result)

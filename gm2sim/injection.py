@@ -3,13 +3,15 @@
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fields.kicker_map import published_multipoles
+from fields.kicker_map import load_kicker_map
+from fields.kicker_plates import kicker_multipoles
 from fields.plates import PLATE_ORDER, PlateGeometry, cross_section
-from fields.pulse import EddyTail, KickerPulse, Kickers
+from fields.pulse import EddyTail, KickerPulse, Kickers, load_pulse
 from fields.quads import QuadSettings
 from fields.ring import RING
 from fields.ring import Ring as Layout
@@ -18,6 +20,7 @@ from fields.voltage import Charging, Mode, PlateRF, Scraping, VoltageProgram, sl
 from gm2sim.config import Config
 from gpu.rng import FillKey
 from tracking.bunch import Bunch
+from tracking.bunch_file import load_bunch
 from tracking.bunch_shape import POINT, T0, TimeTable, bunches, flat_profile, gaussian_profile
 from tracking.changes import Changes, DipoleChange
 from tracking.entry import EntryTable, OuterPlate, enter, entry_table
@@ -33,23 +36,33 @@ _PER_PERCENT = 1e-3 / 1e-2  # mrad per percent -> rad per unit
 OUTER = PLATE_ORDER.index("outer")
 
 
-def bunch_profile(name: str, rms: float, bunch: int = 0) -> TimeTable:
-    """Time profile of the injected bunch by its configured name.
+def bunch_profile(config: Config, bunch: int = 0) -> TimeTable:
+    """Time profile of the injected bunch.
 
     Parameters
     ----------
-    name : str
-        "point", "gaussian", "flat", "t0" (the mean trace of Run-2) or "bunches" (sixteen, one after the other).
-    rms : float [s]
-        Width of the Gaussian.
+    config : Config
     bunch : int
-        Which of the sixteen.
+        Which of the sixteen, where they differ.
+
+    Raises
+    ------
+    fields.maps.FieldMapError
+        The file of a measured trace is missing or broken.
     """
-    if name == "bunches":
+    beam = config.beam
+    if beam.bunch == "bunches":
         shapes = bunches()
         return shapes[bunch % len(shapes)]
-    profiles = {"point": POINT, "gaussian": gaussian_profile(rms), "flat": flat_profile(_TURN), "t0": T0}
-    return profiles[name]
+    if beam.bunch == "file":
+        return load_bunch(Path(beam.bunch_file))
+    profiles = {
+        "point": POINT,
+        "gaussian": gaussian_profile(beam.bunch_rms_ns * 1e-9),
+        "flat": flat_profile(_TURN),
+        "t0": T0,
+    }
+    return profiles[beam.bunch]
 
 
 def injected_beam(config: Config, bunch: int = 0) -> InjectedBeam:
@@ -74,15 +87,19 @@ def injected_beam(config: Config, bunch: int = 0) -> InjectedBeam:
         phase=beam.spin_phase_rad,
         phase_slope=beam.spin_phase_slope_mrad_per_percent * _PER_PERCENT,
         phase_spread=beam.spin_phase_spread_mrad * 1e-3,
-        profile=bunch_profile(beam.bunch, beam.bunch_rms_ns * 1e-9, bunch),
+        profile=bunch_profile(config, bunch),
     )
 
 
 def kickers(config: Config, ring: Layout) -> Kickers:
     """The three kickers with their timing."""
     settings = config.kickers
-    is_square = settings.pulse == "square"
-    pulse = KickerPulse.square(settings.width_ns * 1e-9) if is_square else KickerPulse.named(settings.pulse)
+    if settings.pulse == "square":
+        pulse = KickerPulse.square(settings.width_ns * 1e-9)
+    elif settings.pulse == "file":
+        pulse = load_pulse(Path(settings.pulse_file))
+    else:
+        pulse = KickerPulse.named(settings.pulse)
     pulse = pulse if settings.ringing else main_lobe(pulse)
     peaks = tuple(kv * settings.gauss_per_kv * 1e-4 for kv in settings.voltage_kv)
     return Kickers.e989(pulse, peaks, settings.delay_ns * 1e-9, eddy_tail(config), ring)
@@ -110,7 +127,9 @@ def kicker_pulses(config: Config, ring: Layout) -> KickerPulses:
     The eddy currents are not in them: they act during the whole fill, as :func:`changes` of the ring.
     """
     table = replace(kickers(config, ring), eddy=None).table(_PULSE_STEP, config.kickers.duration_us * 1e-6)
-    return KickerPulses(tuple(map(complex, published_multipoles())), -table.field, table.start, table.step)
+    file = config.kickers.map_file
+    shape = load_kicker_map(Path(file)) if file else kicker_multipoles()
+    return KickerPulses(tuple(map(complex, shape)), -table.field, table.start, table.step)
 
 
 def voltage_program(config: Config) -> VoltageProgram:

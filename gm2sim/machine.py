@@ -117,7 +117,7 @@ def stored_beam(config: Config, bunch: int = 0) -> StoredBeam:
         phase=beam.spin_phase_rad,
         phase_slope=beam.spin_phase_slope_mrad_per_percent * _PER_PERCENT,
         phase_spread=beam.spin_phase_spread_mrad * 1e-3,
-        profile=bunch_profile(beam.bunch, beam.bunch_rms_ns * 1e-9, bunch),
+        profile=bunch_profile(config, bunch),
         x_e_time_slope=beam.x_e_time_slope_mm_per_ns * 1e6,
         aperture_radius=config.ring.collimator_radius_mm * 1e-3,
         edge=beam.edge_mm * 1e-3,
@@ -214,6 +214,7 @@ class Ring:
         moments: bool = False,
         collimators: bool = True,
         kicked: bool = False,
+        plates: bool | None = None,
         metal_key: FillKey | None = None,
         backend: str = "cpu",
         progress: bool = True,
@@ -234,9 +235,11 @@ class Ring:
             Whether the apertures count.
         kicked : bool
             Whether the kickers' pulses are felt: in the first turns of an injected beam.
+        plates : bool, optional
+            Whether the plates of quads and kickers are apertures too; with ``metal_key`` if not given.
         metal_key : FillKey, optional
-            Fill that the random numbers of muons in the metal of collimators belong to; with it the plates of quads
-            and kickers are apertures too. Without it, whoever misses a collimator's hole is lost there.
+            Fill that the random numbers of muons in the metal of collimators belong to. Without it, whoever misses
+            a collimator's hole is lost there.
         backend : str
             "cpu" or "gpu".
         progress : bool
@@ -248,8 +251,8 @@ class Ring:
             return track(
                 beam, self.injection.tables if kicked else self.tables, turns, spin=self.config.physics.spin,
                 observers=observers, every=every, moments=moments, collimators=collimators,
-                plates=metal_key is not None, changes=self.changes, metal_key=metal_key, backend=backend,
-                progress=watch,
+                plates=metal_key is not None if plates is None else plates, changes=self.changes, metal_key=metal_key,
+                backend=backend, progress=watch,
             )  # fmt: skip
 
     def __repr__(self) -> str:

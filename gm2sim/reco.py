@@ -72,6 +72,8 @@ class Clusters(NamedTuple):
         On the face: x away from the ring centre, y up, from the middle.
     multiplicity : int64 array
         Crystals with a pulse.
+    share : array
+        Energy of the highest crystal over that of all crystals with a pulse.
     """
 
     fill: Ints
@@ -81,6 +83,7 @@ class Clusters(NamedTuple):
     x: Floats
     y: Floats
     multiplicity: Ints
+    share: Floats
 
     @classmethod
     def concatenate(cls, parts: Iterable["Clusters"]) -> "Clusters":
@@ -92,7 +95,7 @@ class Clusters(NamedTuple):
     def empty(cls) -> "Clusters":
         """No clusters."""
         none, no = np.zeros(0), np.zeros(0, np.int64)
-        return cls(no, no, none, none, none, none, no)
+        return cls(no, no, none, none, none, none, no, none)
 
 
 class FillWaveforms(NamedTuple):
@@ -123,6 +126,7 @@ class _Candidates(NamedTuple):
     y: Floats
     multiplicity: Ints
     used: Ints
+    share: Floats
 
 
 @scalar
@@ -193,6 +197,7 @@ def _cluster(
                 out.used[j] = 1
         quiet = _quiet_neighbours(seed, begin, end, pulses, waves, counts_per_gev, t)
         out.energy[seed], out.time[seed], out.multiplicity[seed] = total + quiet, time, count
+        out.share[seed] = highest / total
         out.x[seed] = (x / weight - 0.5 * (COLUMNS - 1)) * _CRYSTAL_SIZE
         out.y[seed] = (y / weight - 0.5 * (ROWS - 1)) * _CRYSTAL_SIZE
 
@@ -258,8 +263,8 @@ def cluster(
     n = len(pulses.time)
     islands, first = np.unique(pulses.island, return_index=True)
     bounds = np.append(first, n).astype(np.int64)
-    energy, time, x, y = np.zeros((4, n))
-    out = _Candidates(energy, time, x, y, np.zeros(n, np.int64), np.zeros(n, np.int64))
+    energy, time, x, y, share = np.zeros((5, n))
+    out = _Candidates(energy, time, x, y, np.zeros(n, np.int64), np.zeros(n, np.int64), share)
     counts_per_gev, template = calibration.counts_per_gev, calibration.template
     _cluster(len(islands), bounds, pulses, waves, counts_per_gev, template, float(window), out)
     seeds = np.flatnonzero(out.multiplicity)
@@ -271,6 +276,7 @@ def cluster(
         x=x[seeds],
         y=y[seeds],
         multiplicity=out.multiplicity[seeds],
+        share=share[seeds],
     )
 
 

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from decay.positron import Positrons
 from detectors.calorimeter import CalorimeterSettings, FillDigits
+from detectors.lost_muons import Flights, LostMuons
+from detectors.mip import MuonHits
 from detectors.shower import CrystalDeposits
 from detectors.transport import Ends, Hits
 from fields.storage import StorageField
@@ -96,6 +98,9 @@ def append_truth(
     positrons: Positrons,
     ends: Ends,
     hits: Hits,
+    lost: LostMuons,
+    flights: Flights,
+    muon_hits: MuonHits,
     deposits: CrystalDeposits,
 ) -> None:
     """Add everything that is known of one fill to the truth file."""
@@ -106,6 +111,9 @@ def append_truth(
     truth.append("positrons", serial, positrons._asdict() | {"fate": ends.fate})
     truth.append("hits", serial, hits._asdict())
     truth.append("crystals", serial, deposits._asdict())
+    columns = lost._asdict() | flights._asdict() | {"reason": lost.state, "energy": lost.energy}
+    truth.append("lost_muons", serial, columns)
+    truth.append("muon_hits", serial, muon_hits._asdict() | {"deposit": muon_hits.lost})
 
 
 def append_moments(truth: TruthWriter, serial: int, first_turn: int, result: TrackResult, reference: Reference) -> None:

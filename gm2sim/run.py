@@ -174,6 +174,9 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
                     fill.positrons,
                     fill.ends,
                     fill.hits,
+                    fill.lost,
+                    fill.flights,
+                    fill.muon_hits,
                     fill.deposits,
                 )
                 for snapshot, stretch in zip(fill.snapshots, fill.stretches, strict=True):

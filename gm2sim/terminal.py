@@ -106,13 +106,14 @@ class RunDisplay:
     def finish(self, summary: Mapping[str, Any], out: Path) -> None:
         """Say what was made and where to look."""
         counts = summary["counts"]
+        injected = f" of {counts['injected']} injected" if counts["injected"] else ""
         rows = [
             (
                 "raw files",
                 f"{summary['raw_files']} ({summary['raw_bytes'] / 1e6:.1f} MB), with truth beside them",
             ),
-            ("fills", f"{counts['fills']} with {counts['muons']} stored muons"),
-            ("decays", f"{counts['decayed']} decayed, {counts['lost']} lost on collimators"),
+            ("fills", f"{counts['fills']} with {counts['muons']} stored muons{injected}"),
+            ("decays", f"{counts['decayed']} decayed, {counts['lost']} lost"),
             ("positrons", f"{counts['hits']} at the calorimeters, {counts['islands']} islands"),
             ("time", f"{summary['wall_s']:.1f} s ({summary['compile_s']:.1f} s of it compiling)"),
             ("memory", f"{summary['peak_memory_mb']:.0f} MB in the largest rank"),

@@ -29,11 +29,14 @@ _ORBIT = {
     "time": ("f8", "s", "time since the bunch centre left the inflector"),
 }
 
+# What only a file with lost muons has, so that a file without them does not change.
+_ON_DEMAND = frozenset({"lost_muons", "muon_hits"})
+
 # Group -> column -> (type, unit, meaning). The order is the order in the file.
 TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
     "muons": {
         **_KEYS,
-        "state": ("i1", "", "0 stored at the end of the fill, 1 decayed, 2 lost on a collimator, 3 lost elsewhere"),
+        "state": ("i1", "", "0 stored at the end, 1 decayed, lost: 2 collimator, 3 wall, 4 plate, 5 beyond the fields"),
         **_ORBIT,
         "px": ("f8", "p0", "radial momentum over the reference momentum"),
         "py": ("f8", "p0", "vertical momentum over the reference momentum"),
@@ -68,6 +71,30 @@ TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "crystal": ("i1", "", "crystal 0..53, 0 at the bottom right seen from the beam"),
         "energy": ("f4", "GeV", "energy deposited"),
         "time": ("f8", "s", "time of the deposit"),
+    },
+    "lost_muons": {
+        **_KEYS,
+        "reason": ("i1", "", "where it left: 2 a collimator, 4 a plate of a quad or kicker, 5 the known fields"),
+        **_ORBIT,
+        "px": ("f8", "GeV/c", "radial momentum where it left"),
+        "py": ("f8", "GeV/c", "vertical momentum"),
+        "ps": ("f8", "GeV/c", "momentum along the beam"),
+        "energy": ("f8", "GeV", "kinetic energy + mass where it left"),
+        "way": ("i1", "", "how its flight ended, see detectors.lost_muons.Way"),
+        "calorimeters": ("i1", "", "calorimeters hit"),
+        "end_energy": ("f8", "GeV", "energy at the end of the flight"),
+        "path": ("f8", "m", "length of the flight"),
+    },
+    "muon_hits": {
+        **_KEYS,
+        "calo": ("i1", "", "calorimeter 0..23 that the lost muon hits"),
+        "u": ("f8", "m", "horizontal place in the plane of the face, positive away from the ring centre"),
+        "v": ("f8", "m", "vertical place there"),
+        "du": ("f8", "", "horizontal slope to the face normal"),
+        "dv": ("f8", "", "vertical slope to the face normal"),
+        "energy": ("f8", "GeV", "energy in the plane of the face"),
+        "deposit": ("f8", "GeV", "energy lost in the crystals, light in /crystals with hit = -1 - row within the fill"),
+        "time": ("f8", "s", "time in the plane of the face"),
     },
     "beam": {
         "fill": _KEYS["fill"],
@@ -112,15 +139,19 @@ class TruthWriter:
         self._file.attrs["format"] = FORMAT
         for name, value in self._attributes.items():
             self._file.attrs[name] = value
-        for group, columns in TABLES.items():
-            for column, (kind, unit, meaning) in columns.items():
-                data = self._file.create_dataset(
-                    f"{group}/{column}", (0,), kind, maxshape=(None,), chunks=(16384,), shuffle=True,
-                    compression="gzip", compression_opts=1,
-                )  # fmt: skip
-                data.attrs["unit"] = unit
-                data.attrs["meaning"] = meaning
+        for group in TABLES:
+            if group not in _ON_DEMAND:
+                self._create(group)
         return self
+
+    def _create(self, group: str) -> None:
+        for column, (kind, unit, meaning) in TABLES[group].items():
+            data = self._file.create_dataset(
+                f"{group}/{column}", (0,), kind, maxshape=(None,), chunks=(16384,), shuffle=True,
+                compression="gzip", compression_opts=1,
+            )  # fmt: skip
+            data.attrs["unit"] = unit
+            data.attrs["meaning"] = meaning
 
     def append(self, group: str, fill: int, columns: Mapping[str, NDArray[Any]]) -> None:
         """Add rows of one fill to a table.
@@ -137,6 +168,10 @@ class TruthWriter:
         wanted = [name for name in TABLES[group] if name != "fill"]
         rows = len(columns[wanted[0]])
         start = self._rows[group]
+        if group not in self._file:
+            if rows == 0:
+                return
+            self._create(group)
         for name in TABLES[group]:
             data = self._file[f"{group}/{name}"]
             data.resize((start + rows,))

@@ -49,7 +49,7 @@ def in_metal(u, v, m, marks, matter):
 @scalar
 def put_lost(muons, i, k, m, marks, u, px, v, py, tau, sx, sy, ss):
     """Freeze a muon that is outside an aperture; if its orbit overflowed, where it was last written."""
-    if math.isfinite(u) and math.isfinite(v) and math.isfinite(px + py + tau):
+    if math.isfinite(u) and math.isfinite(v) and math.isfinite(px + py + tau + sx + sy + ss):
         fate = LOST_COLLIMATOR
         if marks.observer[m] == PLATES:
             fate = LOST_PLATE if abs(u) > marks.half_x[m] or abs(v) > marks.half_y[m] else LOST_MAP

@@ -205,7 +205,8 @@ def _enter(i: int, bunch: Bunch, table: EntryTable, matter: Metal, key: FillKey,
         along += 2.0 * angle
         if section >= 0:
             plate = table.plates[section, 0] / r0
-            if (before - plate) * (u - plate) < 0.0 and abs(v) * r0 <= table.plates[section, 1]:
+            meets = (before - plate) * (u - plate) < 0.0 and abs(v) * r0 <= table.plates[section, 1]
+            if meets and table.plates[section, 2] > 0.0:
                 path = table.plates[section, 2] / max(abs(px), _LEAST_SLOPE)
                 old = e
                 px, py, sx, sy, ss, e, dp, ip, ie = after_metal(

@@ -4,8 +4,9 @@ The loss is the most probable one of L. Landau with a Moyal distribution around 
 (1955) 263, doi:10.1080/14786440308521076), of the same width at half height, plus rare single collisions with
 atomic electrons above a least energy, of probability xi/E^2 dE; that least energy is the one with which the mean
 of both is the mean loss of H. Bethe. Formulas and symbols are those of the review of particle physics (Particle
-Data Group), "Passage of particles through matter": xi, most probable loss, density effect. Material constants are
-those of D. E. Groom, N. V. Mokhov, S. I. Striganov, At. Data Nucl. Data Tables 78 (2001) 183.
+Data Group), "Passage of particles through matter": xi, most probable loss, density effect. Constants of metals are
+those of D. E. Groom, N. V. Mokhov, S. I. Striganov, At. Data Nucl. Data Tables 78 (2001) 183; those of lead fluoride
+are made from its elements, see there.
 """
 
 import math
@@ -45,6 +46,10 @@ class _Constants(NamedTuple):
 _CONSTANTS = {
     "copper": _Constants(8960.0, 0.45636, 322.0e-9, 128.6, (4.4190, -0.0254, 3.2792, 0.14339, 2.9044)),
     "aluminium": _Constants(2699.0, 0.48181, 166.0e-9, 240.1, (4.2395, 0.1708, 3.0127, 0.08024, 3.6345)),
+    # PbF2. Mean excitation energy: Bragg's rule with 823 eV for lead, 112 eV for fluorine in solids (ICRU Report 37).
+    # Density effect: general rule for solids of R. M. Sternheimer, R. F. Peierls, Phys. Rev. B 3 (1971) 3681, plasma
+    # energy 28.816 eV sqrt(7.77 Z/A) = 51.30 eV. Density and radiation length: nkinnaird/Dissertation @8f8e9eb.
+    "lead fluoride": _Constants(7770.0, 0.40784, 574.8e-9, 72.3, (5.8327, 0.4014, 3.0, 0.22705, 3.0)),
 }
 
 
@@ -54,7 +59,7 @@ def metal(name: str, momentum: float) -> Metal:
     Parameters
     ----------
     name
-        "copper" or "aluminium".
+        "copper", "aluminium" or "lead fluoride".
     momentum
         Of the muons [GeV/c]; losses change by 1 % for 20 % of it.
 

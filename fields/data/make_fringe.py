@@ -1,12 +1,11 @@
 """Fall-off of a quad's field at the end of its plates, calculated in three dimensions; writes ``fringe.csv``.
 
 Four plates end at s = 0 in the grounded chamber; rails and chamber go on. Surfaces are cut into rectangles of
-constant charge, whose potential is known in closed form (E. Durand, Electrostatique I, 1964; A. B. Birtles et
-al., Int. J. Electronics 34 (1973) 223); the charges follow from the potential at the middle of each. Mirror
-symmetry in y, and in s at the middle of the quad, 0.28 m inside the end: there the field is that of the endless
-quad to 1e-4.
+constant charge, whose potential, the integral of 1/distance, is known in closed form; the charges follow from
+the potential at the middle of each. Mirror symmetry in y, and in s at the middle of the quad, 0.28 m inside the
+end: there the field is that of the endless quad to 1e-5.
 
-Run with ``python -m fields.data.make_fringe`` (ten minutes on one core; 1 GB).
+Run with ``python -m fields.data.make_fringe`` (some minutes on one core).
 """
 
 from __future__ import annotations

@@ -96,9 +96,10 @@ class BeamSection(Section):
         -10.3, ge=-100, le=100, description="change of that phase with momentum at injection"
     )
     spin_phase_spread_mrad: float = Field(0.0, ge=0, le=1000, description="spread of that phase")
-    bunch: Literal["point", "gaussian", "flat", "t0", "bunches"] = Field(
+    bunch: Literal["point", "gaussian", "flat", "t0", "bunches", "file"] = Field(
         "t0", description="time profile of the injected bunch; 'bunches' are sixteen, one after the other"
     )
+    bunch_file: str = Field("", description="measured T0 trace, when bunch = 'file'")
     bunch_rms_ns: float = Field(35.0, ge=0, le=70, description="width when bunch = 'gaussian'")
     x_e_time_slope_mm_per_ns: float = Field(
         0.0, ge=-1, le=1, description="momentum-time correlation of the stored beam"
@@ -137,9 +138,15 @@ class InjectionSection(Section):
 class KickersSection(Section):
     """The three kickers, for an injected beam."""
 
-    pulse: Literal["run2", "run3a", "run3b", "square"] = Field("run2", description="measured pulse, or a square one")
+    pulse: Literal["run2", "run3a", "run3b", "square", "file"] = Field(
+        "run2", description="measured pulse, built in or from a file, or a square one"
+    )
+    pulse_file: str = Field("", description="measured pulse, when pulse = 'file'")
+    map_file: str = Field("", description="map of the field across the aperture; that of the plates when empty")
     voltage_kv: tuple[float, float, float] = Field((130.0, 130.0, 130.0), description="high voltage of each kicker")
-    gauss_per_kv: float = Field(1.4, ge=0, le=5, description="peak field at the centre for a kilovolt")
+    gauss_per_kv: float = Field(
+        1.405, ge=0, le=5, description="peak field at the centre for a kilovolt, fitted to the mean C_e of Run-1"
+    )
     delay_ns: float = Field(0.0, ge=-500, le=500, description="delay of the pulses' peaks after the bunch centre")
     width_ns: float = Field(120.0, ge=2, le=1000, description="width of the pulse when pulse = 'square'")
     duration_us: float = Field(3.0, ge=0.5, le=30, description="how long the pulses and their ringing are followed")
@@ -286,8 +293,13 @@ class Config(Section):
                 f"run.subruns = {self.run.subruns} is more than run.fills = {self.run.fills}: a subrun holds at "
                 "least one fill"
             )
-        if (self.magnet.map == "file") != bool(self.magnet.map_file):
-            raise ConfigError("magnet.map_file and magnet.map = 'file' go together: give both or neither")
+        for wanted, file, names in (
+            (self.magnet.map, self.magnet.map_file, "magnet.map_file and magnet.map"),
+            (self.beam.bunch, self.beam.bunch_file, "beam.bunch_file and beam.bunch"),
+            (self.kickers.pulse, self.kickers.pulse_file, "kickers.pulse_file and kickers.pulse"),
+        ):
+            if (wanted == "file") != bool(file):
+                raise ConfigError(f"{names} = 'file' go together: give both or neither")
         if self.rf.off_us <= self.rf.on_us:
             raise ConfigError(
                 f"rf.off_us = {self.rf.off_us:g} us is not after rf.on_us = {self.rf.on_us:g} us: give a later end"

@@ -3,6 +3,7 @@
 from gm2sim.plots.beam import beam_profiles, turn_by_turn
 from gm2sim.plots.calorimeter import island_waveforms
 from gm2sim.plots.field import field_map
+from gm2sim.plots.lost_muons import lost_muons
 from gm2sim.plots.positrons import energy_spectrum
 from gm2sim.plots.study import study_plot
 from gm2sim.plots.style import Plot, Table
@@ -15,6 +16,7 @@ __all__ = [
     "energy_spectrum",
     "field_map",
     "island_waveforms",
+    "lost_muons",
     "residual_fft",
     "study_plot",
     "turn_by_turn",

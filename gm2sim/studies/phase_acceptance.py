@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gm2sim.report.published import data_set_of
+from gm2sim.report.published import DATA_SETS, data_set_of
 from gm2sim.studies.case import Case
 from gm2sim.studies.outcome import Curve, Estimate, Finding, Floats, Number, Panel
 from gm2sim.studies.phase_map import PhaseMap, phase_map
@@ -43,7 +43,7 @@ def phase_acceptance(case: Case) -> Finding:
 
     width = errors(lambda map_: _drifting(case, map_, x, lambda t: y * (1.0 + _WIDTH_DRIFT * t / y.std())))
     height = errors(lambda map_: _drifting(case, map_, x, lambda t: y + _MEAN_DRIFT * t))
-    drifts = bool(data_set_of(case.config.run.run))
+    drifts = data_set_of(case.config.run.run) in DATA_SETS
     parts = (static, width[0], height[0]) if drifts else (static,)
     error = math.hypot(static_error, width[1], height[1]) if drifts else static_error
     curvature = errors(lambda map_: float(map_.phase(0.0, 0.030) - map_.phase(0.0, 0.0)))
@@ -62,7 +62,8 @@ def phase_acceptance(case: Case) -> Finding:
         Number("detected", float(found.counts[np.argmin(np.hypot(found.x, found.y))]) / _DECAYS * 1e2, unit="%",
                remark=f"of decays at the centre, above {case.config.fit.threshold_gev:g} GeV at the face"),
     )  # fmt: skip
-    return Finding(table, _panels(found), "No photons, side entries or pileup; the energy is that at the face.")
+    remark = "No photons, side entries or pileup; the drift is one number for all data sets of Run-1."
+    return Finding(table, _panels(found), remark)
 
 
 def _tracked(case: Case, found: PhaseMap, fill: int) -> float:

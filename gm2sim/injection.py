@@ -144,7 +144,7 @@ def voltage_program(config: Config) -> VoltageProgram:
 
 
 def radio_frequency(config: Config) -> tuple[PlateRF, ...]:
-    """Radio frequency on the plates; none where it is off."""
+    """Radio frequency on the plates of one quad or of all; none where it is off."""
     settings = config.rf
     if not settings.on:
         return ()
@@ -170,7 +170,7 @@ def dipole_changes(config: Config, ring: Layout) -> tuple[DipoleChange, ...]:
     )
 
 
-def changes(config: Config, quads: QuadSettings, ring: Layout) -> Changes | None:
+def changes(config: Config, quads: QuadSettings, ring: Layout = RING) -> Changes | None:
     """What changes from turn to turn, quad voltages and eddy currents; None where nothing does."""
     program = voltage_program(config)
     until = program.constant_after(_SETTLED)

@@ -17,7 +17,7 @@ from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
 from gm2sim.studies.precession import jackknife
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch, State
-from tracking.cbo import Windows, lifetime
+from tracking.cbo import Lifetime, Windows, lifetime
 
 _WINDOW = 67  # turns: 10 us
 _WINDOWS = 20
@@ -77,8 +77,8 @@ def rf_damping(case: Case) -> Finding:
         Number("CBO left with RF", float(ratio[0]), float(ratio_error[0]), remark=f"amplitude over that without, {at}"),
         Number("amplitude without RF", without[k] * _MM, bars[k] * _MM, "mm", remark=f"{at}, against time"),
         Number("amplitude with RF", with_[k] * _MM, with_bars[k] * _MM, "mm"),
-        Number("lifetime without RF", lives[0].tau * _US, lives[0].tau_error * _US, "us", remark="exponential fit"),
-        Number("lifetime with RF", lives[1].tau * _US, lives[1].tau_error * _US, "us", remark="of what is left"),
+        _lifetime("lifetime without RF", lives[0]),
+        _lifetime("lifetime with RF", lives[1]),
         Number("frequency", frequency * 1e-3, unit="kHz", formula=case.optics.f_cbo * 1e-3,
                remark="CBO of the beam; formula: linear optics"),
         Number("amplitude on the plates", kv, unit="kV", remark=f"{tuned.rf.quad}, {tuned.rf.on_us:g} to "
@@ -99,6 +99,13 @@ def rf_damping(case: Case) -> Finding:
         )),
     )  # fmt: skip
     return Finding(table, panels, "Muons do not decay. Which plates had which phase is not public: one quad here.")
+
+
+def _lifetime(name: str, fit: Lifetime) -> Number:
+    """Lifetime of an envelope; NaN where it does not decay."""
+    if not math.isfinite(fit.tau):
+        return Number(name, math.nan, unit="us", remark="what is left does not decay")
+    return Number(name, fit.tau * _US, fit.tau_error * _US, "us", remark="exponential fit")
 
 
 def _watch(case: Case, muons: Bunch, config: Config, frequency: float) -> Seen:

@@ -1,7 +1,8 @@
 """Injection of a configuration: from the inflector exit through the first quad and the kickers into the ring."""
 
-from dataclasses import dataclass
-from functools import cached_property, partial
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,19 @@ from numpy.typing import NDArray
 
 from fields.kicker_map import load_kicker_map
 from fields.kicker_plates import kicker_multipoles
-from fields.plates import PLATE_ORDER, CrossSection, cross_section
+from fields.plates import PLATE_ORDER, PlateGeometry, cross_section
 from fields.pulse import EddyTail, KickerPulse, Kickers, load_pulse
 from fields.quads import QuadSettings
+from fields.ring import RING
 from fields.ring import Ring as Layout
-from fields.voltage import Charging, Scraping, VoltageProgram, slow_plates
+from fields.transients import KickerTransient
+from fields.voltage import Charging, Mode, PlateRF, Scraping, VoltageProgram, slow_plates
 from gm2sim.config import Config
 from gpu.rng import FillKey
 from tracking.bunch import Bunch
 from tracking.bunch_file import load_bunch
 from tracking.bunch_shape import POINT, T0, TimeTable, bunches, flat_profile, gaussian_profile
-from tracking.changes import Changes
+from tracking.changes import Changes, DipoleChange
 from tracking.entry import EntryTable, OuterPlate, enter, entry_table
 from tracking.inject import InjectedBeam, sample_injected
 from tracking.pulses import KickerPulses
@@ -97,14 +100,33 @@ def kickers(config: Config, ring: Layout) -> Kickers:
         pulse = load_pulse(Path(settings.pulse_file))
     else:
         pulse = KickerPulse.named(settings.pulse)
+    pulse = pulse if settings.ringing else main_lobe(pulse)
     peaks = tuple(kv * settings.gauss_per_kv * 1e-4 for kv in settings.voltage_kv)
-    eddy = EddyTail(field=settings.eddy_mg * 1e-7, time_constant=settings.eddy_us * 1e-6)
-    return Kickers.e989(pulse, peaks, settings.delay_ns * 1e-9, eddy if settings.eddy_mg > 0.0 else None, ring)
+    return Kickers.e989(pulse, peaks, settings.delay_ns * 1e-9, eddy_tail(config), ring)
+
+
+def eddy_tail(config: Config) -> EddyTail | None:
+    """Field of the eddy currents after the kick; None where there is none."""
+    settings = config.kickers
+    if settings.eddy_mg == 0.0:
+        return None
+    return EddyTail(field=settings.eddy_mg * 1e-7, time_constant=settings.eddy_us * 1e-6)
+
+
+def main_lobe(pulse: KickerPulse) -> KickerPulse:
+    """The pulse without what comes after its main lobe: zero from the first value that is not positive on."""
+    top = int(pulse.values.argmax())
+    after = np.flatnonzero(pulse.values[top:] <= 0.0)
+    end = top + int(after[0]) if after.size else pulse.values.size
+    return replace(pulse, values=np.where(np.arange(pulse.values.size) < end, pulse.values, 0.0))
 
 
 def kicker_pulses(config: Config, ring: Layout) -> KickerPulses:
-    """Pulses and transverse shape of the kickers as the tracker reads them: they lower the vertical field."""
-    table = kickers(config, ring).table(_PULSE_STEP, config.kickers.duration_us * 1e-6)
+    """Pulses and transverse shape of the kickers as the tracker reads them: they lower the vertical field.
+
+    The eddy currents are not in them: they act during the whole fill, as :func:`changes` of the ring.
+    """
+    table = replace(kickers(config, ring), eddy=None).table(_PULSE_STEP, config.kickers.duration_us * 1e-6)
     file = config.kickers.map_file
     shape = load_kicker_map(Path(file)) if file else kicker_multipoles()
     return KickerPulses(tuple(map(complex, shape)), -table.field, table.start, table.step)
@@ -115,27 +137,64 @@ def voltage_program(config: Config) -> VoltageProgram:
     settings = config.scraping
     slow = slow_plates(settings.slow_resistors) if settings.slow_resistors != "none" else None
     if config.injected and settings.on:
-        return VoltageProgram(Charging(), Scraping.e989(settings.depth, settings.end_us * 1e-6), slow)
-    return VoltageProgram(slow_plates=slow)
+        return VoltageProgram(
+            Charging(), Scraping.e989(settings.depth, settings.end_us * 1e-6), slow, rf=radio_frequency(config)
+        )
+    return VoltageProgram(slow_plates=slow, rf=radio_frequency(config))
 
 
-def changes(config: Config, quads: QuadSettings) -> Changes | None:
-    """What changes from turn to turn; None where nothing does."""
+def radio_frequency(config: Config) -> tuple[PlateRF, ...]:
+    """Radio frequency on the plates of one quad or of all; none where it is off."""
+    settings = config.rf
+    if not settings.on:
+        return ()
+    names = tuple(quad.name for quad in RING.quads if quad.name.startswith(settings.quad))
+    return (
+        PlateRF(
+            settings.frequency_khz * 1e3, settings.amplitude_kv * 1e3, settings.phase_rad, settings.on_us * 1e-6,
+            settings.off_us * 1e-6, Mode[settings.mode.upper()], names,
+        ),
+    )  # fmt: skip
+
+
+def dipole_changes(config: Config, ring: Layout) -> tuple[DipoleChange, ...]:
+    """Fields of eddy currents along the kickers."""
+    eddy = eddy_tail(config)
+    if eddy is None:
+        return ()
+    local = KickerTransient(eddy, ring).local
+    starts = (config.kickers.delay_ns * 1e-9 + unit.offset for unit in kickers(config, ring).units)
+    return tuple(
+        DipoleChange(kicker.theta_start, kicker.theta_end, lambda t, start=start: local(t - start))  # type: ignore[misc]
+        for kicker, start in zip(ring.kickers, starts, strict=True)
+    )
+
+
+def changes(config: Config, quads: QuadSettings, ring: Layout = RING) -> Changes | None:
+    """What changes from turn to turn, quad voltages and eddy currents; None where nothing does."""
     program = voltage_program(config)
     until = program.constant_after(_SETTLED)
-    if until == 0.0:
+    dipoles = dipole_changes(config, ring)
+    if until == 0.0 and not dipoles:
         return None
 
     def potential(name: str, times: FloatArray) -> NDArray[np.complex128]:
         volts = program.voltages(name, quads.plate_voltages(name), times)
         return np.asarray(volts @ quads.plate_coefficients(name))
 
-    return Changes(until, potential)
+    return Changes(math.inf if dipoles else until, potential if until > 0.0 else None, dipoles)
 
 
-def _potential_of(solution: CrossSection, volts: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+def _potential_of(geometry: PlateGeometry, volts: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
     """Potential [V] of four plates at their voltages."""
-    return np.asarray(np.tensordot(volts, solution.potential(x, y), axes=(0, 0)))
+    return np.asarray(np.tensordot(volts, _per_volt(geometry, x.shape, x.tobytes(), y.tobytes()), axes=(0, 0)))
+
+
+@lru_cache(maxsize=8)
+def _per_volt(geometry: PlateGeometry, shape: tuple[int, ...], x: bytes, y: bytes) -> FloatArray:
+    """Potential of each plate per volt at points whose coordinates are given as bytes; seconds, so made once."""
+    points = (np.frombuffer(one, np.float64).reshape(shape) for one in (x, y))
+    return cross_section(geometry).potential(*points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,10 +222,10 @@ class Injection:
         for quad in self.layout.quads[:2]:
             start, end = self.quads.effective_edges(quad)
             geometry = self.quads.plates(quad.name)
-            solution, volts = cross_section(geometry), self.quads.plate_voltages(quad.name)
+            volts = self.quads.plate_voltages(quad.name)
             x0, _, y0, y1 = geometry.boxes()[OUTER]
 
-            potential = partial(_potential_of, solution, volts)
+            potential = partial(_potential_of, geometry, volts)
             half = 0.5 * (y1 - y0)
             sections.append(OuterPlate(start, end, x0, half, self.config.injection.q1_plate_mm * 1e-3, potential))
         chamber = self.quads.plates(self.layout.quads[0].name).chamber

@@ -163,7 +163,7 @@ class Ring:
     tables : tracking.stations.RingTables
         Rows of numbers for the tracker.
     changes : tracking.changes.Changes or None
-        How the voltages of the quads change during the fill.
+        How the voltages of the quads and the fields of eddy currents change during the fill.
     """
 
     def __init__(self, config: Config) -> None:
@@ -171,14 +171,15 @@ class Ring:
         self.layout = layout(config)
         self.storage = storage_field(config)
         self.quads = quad_settings(config)
+        self.changes: Changes | None = changes(config, self.quads, self.layout)
         self.tables: RingTables = self._tables(None)
-        self.changes: Changes | None = changes(config, self.quads)
 
     def _tables(self, kickers: KickerPulses | None) -> RingTables:
         config = self.config
         return ring_tables(
             self.layout, self.quads, self.storage, scheme=config.tracking.scheme, refine=config.tracking.refine,
             anomaly=config.physics.anomaly, kickers=kickers,
+            magnetic_order=1 if self.changes is not None and self.changes.dipoles else -1,
         )  # fmt: skip
 
     @cached_property

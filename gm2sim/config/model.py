@@ -154,7 +154,10 @@ class KickersSection(Section):
     delay_ns: float = Field(0.0, ge=-500, le=500, description="delay of the pulses' peaks after the bunch centre")
     width_ns: float = Field(120.0, ge=2, le=1000, description="width of the pulse when pulse = 'square'")
     duration_us: float = Field(3.0, ge=0.5, le=30, description="how long the pulses and their ringing are followed")
-    eddy_mg: float = Field(0.0, ge=0, le=1000, description="field of the eddy currents 30 us after the kick")
+    ringing: bool = Field(True, description="follow a measured pulse beyond its main lobe")
+    eddy_mg: float = Field(
+        0.0, ge=0, le=1000, description="field of the eddy currents 30 us after the kick, felt in the whole fill"
+    )
     eddy_us: float = Field(65.0, gt=1, le=1000, description="time constant of that field")
 
 
@@ -166,6 +169,21 @@ class ScrapingSection(Section):
     end_us: float = Field(8.0, ge=0, le=100, description="end of scraping")
     slow_resistors: Literal["none", "1a", "1b", "1c", "1d"] = Field(
         "none", description="damaged resistors of Q1 long, with the strength they had in a set of Run-1"
+    )
+
+
+class RfSection(Section):
+    """Radio frequency on the plates of the quads, against a coherent motion."""
+
+    on: bool = Field(False, description="put it on the plates")
+    frequency_khz: float = Field(372.0, gt=0, le=10_000, description="frequency: that of the CBO to damp it")
+    amplitude_kv: float = Field(1.0, ge=0, le=10, description="amplitude on each plate")
+    phase_rad: float = Field(0.0, ge=-7, le=7, description="phase of the sine at t = 0")
+    on_us: float = Field(8.0, ge=0, le=700, description="begin")
+    off_us: float = Field(28.0, gt=0, le=700, description="end")
+    mode: Literal["horizontal", "vertical", "quadrupole"] = Field("horizontal", description="signs on the plates")
+    quad: Literal["all", "Q1", "Q2", "Q3", "Q4"] = Field(
+        "Q2", description="which quad: a dipole on all alike averages to nothing at the CBO frequency"
     )
 
 
@@ -242,6 +260,7 @@ class Config(Section):
     injection: InjectionSection = InjectionSection()
     kickers: KickersSection = KickersSection()
     scraping: ScrapingSection = ScrapingSection()
+    rf: RfSection = RfSection()
     physics: PhysicsSection = PhysicsSection()
     tracking: TrackingSection = TrackingSection()
     detectors: DetectorsSection = DetectorsSection()
@@ -287,6 +306,10 @@ class Config(Section):
                 raise ConfigError(f"{names} = 'file' go together: give both or neither")
         if (self.beam.source == "file") != bool(self.beam.file):
             raise ConfigError("beam.file and beam.source = 'file' go together: give both or neither")
+        if self.rf.off_us <= self.rf.on_us:
+            raise ConfigError(
+                f"rf.off_us = {self.rf.off_us:g} us is not after rf.on_us = {self.rf.on_us:g} us: give a later end"
+            )
         quads = 1 if self.ring.layout == "continuous" else 8
         for name in ("offset_x_mm", "offset_y_mm", "roll_mrad"):
             given = len(getattr(self.quads, name))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gm2sim.studies.case import Case
+from gm2sim.studies.momentum_time_injected import injected_momentum_time
 from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
 from gm2sim.studies.precession import mean
 from gm2sim.studies.registry import study
@@ -20,8 +21,11 @@ def momentum_time(case: Case) -> Finding:
     source moves the mean x_e by slope times injection time before the collimators cut. The same muons are drawn
     with and without the slope. Before the cut C_e grows by 2 n (1 - n) beta^2 slope^2 sigma_t^2/R0^2; the
     collimators keep less of it. The correlation matters more for the fast-rotation analysis, which takes every
-    momentum to have the same time profile.
+    momentum to have the same time profile. With beam.source = injected see
+    :mod:`gm2sim.studies.momentum_time_injected`.
     """
+    if case.config.beam.source == "injected":
+        return injected_momentum_time(case)
     slope = case.config.beam.x_e_time_slope_mm_per_ns * 1e6 or _SLOPE
     flat, sloped = case.drawn(x_e_time_slope=0.0), case.drawn(x_e_time_slope=slope)
     n, reference = 1.0 - 1.0 / case.optics.momentum_compaction, case.reference

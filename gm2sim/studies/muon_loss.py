@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from gm2sim.report.published import data_set_of, published
 from gm2sim.studies.case import Case
 from gm2sim.studies.differential_decay import injection_phase
+from gm2sim.studies.muon_loss_injected import drift, injected_muon_loss
 from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
-from gm2sim.studies.precession import beam_phase, fit_times, fitted_shift, jackknife
+from gm2sim.studies.precession import fit_times, fitted_shift, jackknife
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch, State
 
@@ -29,8 +30,10 @@ def muon_loss(case: Case) -> Finding:
     without collimators; the phase of those that are left drifts. Muons whose betatron motion comes near a
     collimator are tracked, the others cannot be lost. How many are lost depends on how much the scraping has left
     at the edge, which the source does not know: the result is scaled to the measured loss of the data set, where
-    there is one.
+    there is one. With beam.source = injected see :mod:`gm2sim.studies.muon_loss_injected`.
     """
+    if case.config.beam.source == "injected":
+        return injected_muon_loss(case)
     edge = max(case.config.beam.edge_mm * 1e-3, 0.0) or _EDGE
     muons = case.drawn(edge=edge)
     delta, phase = case.delta(muons), injection_phase(case, muons)
@@ -48,7 +51,7 @@ def muon_loss(case: Case) -> Finding:
     measured = theirs.value / _PERCENT if theirs is not None else None
 
     def numbers(which: NDArray[np.int64]) -> Floats:
-        shift = -fitted_shift(times, _drift(times, lost_at[which], phase[which]), case.lifetime) / case.omega_a
+        shift = -fitted_shift(times, drift(times, lost_at[which], phase[which]), case.lifetime) / case.omega_a
         loss = window[which].sum() / at_start[which].sum()
         gone, kept = delta[which][fitted[which]], delta[which][at_start[which]]
         scale = measured / loss if measured is not None and loss > 0.0 else 1.0
@@ -69,14 +72,14 @@ def muon_loss(case: Case) -> Finding:
         Number("muons tracked", float(near.size),
                remark=f"of {muons.n}: those that come near a collimator; edge {edge * 1e3:g} mm"),
     )  # fmt: skip
-    drift = _drift(times, lost_at, phase)
+    phases = drift(times, lost_at, phase)
     bins = np.quantile(delta[at_start], np.linspace(0.0, 1.0, _BINS + 1))
     middle = 0.5 * (bins[1:] + bins[:-1])
     all_, gone = (np.histogram(delta[which], bins)[0] for which in (at_start, fitted))
     share, share_error = _ratio(gone, all_)
     panels = (
         Panel("time [μs]", "phase of the beam [μrad]", (
-            Curve("tracked", times * _US, (drift - drift[0]) * _URAD),
+            Curve("tracked", times * _US, (phases - phases[0]) * _URAD),
             Curve("φ′ (⟨δ⟩ lost − ⟨δ⟩ stored) × share lost", times * _US,
                   _random_losses(case, times, lost_at, value[3] - value[4]) * _URAD, line=True),
         )),
@@ -105,14 +108,6 @@ def reach(case: Case, muons: Bunch) -> Floats:
         far = np.abs(at.x[k] + at.dispersion[k] * delta) + math.sqrt(at.beta_x[k]) * radial
         worst = np.maximum(worst, np.hypot(far, np.abs(at.y[k]) + math.sqrt(at.beta_y[k]) * vertical))
     return worst
-
-
-def _drift(times: Floats, lost_at: Floats, phase: Floats) -> Floats:
-    """Phase of the muons that are left."""
-    order = np.argsort(lost_at)
-    # Those lost first are at the begin: the sum over the rest is the total less a running sum.
-    sums = np.concatenate([[0.0], np.cumsum(np.exp(1j * phase[order]))])
-    return beam_phase(sums[-1] - sums[np.searchsorted(lost_at[order], times, side="right")])
 
 
 def _random_losses(case: Case, times: Floats, lost_at: Floats, difference: float) -> Floats:

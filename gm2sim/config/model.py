@@ -149,9 +149,11 @@ class KickersSection(Section):
     map_file: str = Field("", description="map of the field across the aperture; that of the plates when empty")
     voltage_kv: tuple[float, float, float] = Field((130.0, 130.0, 130.0), description="high voltage of each kicker")
     gauss_per_kv: float = Field(
-        1.405, ge=0, le=5, description="peak field at the centre for a kilovolt, fitted to the mean C_e of Run-1"
+        1.40, ge=0, le=5, description="peak field at the centre for a kilovolt, fitted to the mean C_e of Run-1"
     )
-    delay_ns: float = Field(0.0, ge=-500, le=500, description="delay of the pulses' peaks after the bunch centre")
+    delay_ns: float = Field(
+        25.0, ge=-500, le=500, description="delay of the pulses' peaks after the bunch centre; this stores most muons"
+    )
     width_ns: float = Field(120.0, ge=2, le=1000, description="width of the pulse when pulse = 'square'")
     duration_us: float = Field(3.0, ge=0.5, le=30, description="how long the pulses and their ringing are followed")
     ringing: bool = Field(True, description="follow a measured pulse beyond its main lobe")

@@ -95,8 +95,9 @@ def survival(case: Case, resistors: str) -> Survival:
     fill = Fill(case, scraping__slow_resistors=resistors)
     last = math.ceil(fit_times()[-1] / fill.ring.reference.period) + 2
     ends = fill.follow(fill.muons.select(fill.stored), last - LAST)
-    lost_at = np.where(fill.muons.state > State.DECAYED, fill.muons.time, np.inf)
-    lost_at[fill.stored] = np.where(ends.state == State.STORED, np.inf, ends.time)
+    period = fill.ring.reference.period  # by turns: the clock of an orbit that left the range of numbers is not known
+    lost_at = np.where(fill.muons.state > State.DECAYED, fill.muons.turn * period, np.inf)
+    lost_at[fill.stored] = np.where(ends.state == State.STORED, np.inf, ends.turn * period)
     kept = lost_at > _EDGES[0]
     beam = fill.config.beam
     phase = beam.spin_phase_slope_mrad_per_percent * 0.1 * fill.delta(fill.at_exit)

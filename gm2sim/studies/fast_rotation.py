@@ -71,7 +71,8 @@ def fast_rotation(case: Case) -> Finding:
         Number("mean x_e", found.x_e_mean * _MM, mean(x_e)[1] * _MM, "mm", truth.mean * _MM),
         Number("width of x_e", found.x_e_width * _MM, truth.width * _MM / np.sqrt(2 * x_e.size), "mm",
                truth.width * _MM),
-        Number("t0", found.t0 * _NS, unit="ns", formula=float(beam.time.mean()) * _NS, remark="formula: mean time"),
+        Number("t0", found.t0 * _NS, unit="ns",
+               remark=f"phase of the bunch; its mean is at {beam.time.mean() * _NS:.1f} ns"),
         Number("slope of x_e against injection time", slope * _MM / _NS, unit="mm/ns"),
         Number("muons analysed", float(beam.delta.size)),
     )  # fmt: skip

@@ -40,10 +40,11 @@ def injection_efficiency(case: Case) -> Finding:
         rows.append(Number(f"lost at {where}", *_percent(share(muons.state == state)), "%"))
     entry = lost & (muons.turn == 0) & (muons.theta <= fill.entry_end)
     first = lost & (muons.turn == 0) & ~entry
+    after = muons.turn * fill.ring.reference.period
     spans = (
         ("in the first quad", entry), ("in the rest of the first turn", first),
-        ("from turn 2 to the end of scraping", lost & (muons.turn > 0) & (muons.time <= _SCRAPING)),
-        (f"after scraping, to turn {LAST}", lost & (muons.turn > 0) & (muons.time > _SCRAPING)),
+        ("from turn 2 to the end of scraping", lost & (muons.turn > 0) & (after <= _SCRAPING)),
+        (f"after scraping, to turn {LAST}", lost & (muons.turn > 0) & (after > _SCRAPING)),
     )  # fmt: skip
     rows += [Number(f"lost {when}", *_percent(share(which)), "%") for when, which in spans]
     delta, time = fill.delta(fill.at_exit), fill.at_exit.time

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from fields.voltage import Scraping, gradient_shift, vertical_shift
+from gm2sim.machine import Ring
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import QUANTITIES, Fill, difference
 from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
@@ -34,7 +35,7 @@ def scraping(case: Case) -> Finding:
     """
     with_, without = Fill(case, scraping__on=True), Fill(case, scraping__on=False)
     changed, error = difference(with_, without)
-    before, after = without.optics, _held(with_)
+    before, after = without.optics, held(with_.ring)
     settings = Scraping.e989(case.config.scraping.depth, case.config.scraping.end_us * 1e-6)
     quads = with_.ring.layout.quads
     sinks = sum(vertical_shift(quad, settings.missing[quad.name]) for quad in quads)
@@ -60,9 +61,9 @@ def scraping(case: Case) -> Finding:
     return Finding(tuple(rows), _panels(with_, settings, seen), "Scraping as in E821: the depth is a best estimate.")
 
 
-def _held(fill: Fill) -> Optics:
+def held(ring: Ring) -> Optics:
     """Optics of the ring with all plates where scraping holds them."""
-    config, ring = fill.config, fill.ring
+    config = ring.config
     missing = Scraping.e989(config.scraping.depth).missing
     scale = dict(ring.quads.plate_scale)
     for name, plates in missing.items():

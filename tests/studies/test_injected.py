@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gm2sim.config import Config, load
-from gm2sim.studies import injection_efficiency, kick_scan, momentum_time, muon_loss, sensitivity
+from gm2sim.studies import injection_efficiency, kick_scan, momentum_time, muon_loss, scraping, sensitivity
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import QUANTITIES, Fill, difference, numbers, phasor
 from gm2sim.studies.injection_efficiency import share
@@ -144,6 +144,13 @@ def test_losses_of_the_injected_beam_are_counted_against_time(injected: Config) 
     assert row(found, "muons stored").value > 20
     rate = found.panels[0].curves[0]
     assert np.all(np.asarray(rate.y) >= 0.0)
+
+
+def test_scraping_costs_muons_at_once(injected: Config) -> None:
+    found = scraping(injected, muons=MUONS)
+    assert row(found, "change of stored fraction").value < 0.0
+    left = [np.asarray(curve.y) for curve in found.panels[1].curves]
+    assert left[0][-1] < left[1][-1]
 
 
 def test_phase_drifts_as_muons_leave() -> None:

@@ -9,6 +9,7 @@ from tracking.state import PLATES
 
 LOST_COLLIMATOR, LOST_WALL = int(State.LOST_COLLIMATOR), int(State.LOST_WALL)
 LOST_PLATE, LOST_MAP = int(State.LOST_PLATE), int(State.LOST_MAP)
+_FAR = 0.1  # 0.7 m from the design orbit, in the units of the tracker: the series of the fields mean nothing there
 
 
 @scalar
@@ -48,8 +49,9 @@ def in_metal(u, v, m, marks, matter):
 
 @scalar
 def put_lost(muons, i, k, m, marks, u, px, v, py, tau, sx, sy, ss):
-    """Freeze a muon that is outside an aperture; if its orbit overflowed, where it was last written."""
-    if math.isfinite(u) and math.isfinite(v) and math.isfinite(px + py + tau + sx + sy + ss):
+    """Freeze a muon that is outside an aperture; if its orbit has left all range, where it was last written."""
+    near = abs(u) < _FAR and abs(v) < _FAR and abs(px) < 1.0 and abs(py) < 1.0
+    if near and math.isfinite(tau + sx + sy + ss):
         fate = LOST_COLLIMATOR
         if marks.observer[m] == PLATES:
             fate = LOST_PLATE if abs(u) > marks.half_x[m] or abs(v) > marks.half_y[m] else LOST_MAP

@@ -20,7 +20,7 @@ class State(IntEnum):
     STORED = 0
     DECAYED = 1
     LOST_COLLIMATOR = 2  # outside the hole of a collimator, or beyond its metal
-    LOST_WALL = 3  # its orbit left the range of numbers
+    LOST_WALL = 3  # far outside, where the fields are not known: stands where it was last written
     LOST_PLATE = 4  # at a plate of a quad or kicker
     LOST_MAP = 5  # further from the centre than the fields are known
 

@@ -53,6 +53,8 @@ def test_stage_numbers_are_never_renumbered():
         "NOISE": 7,
         "PEDESTAL": 8,
         "FILL": 9,
+        "MUON_SCATTERING": 10,
+        "RESAMPLING": 11,
         "RANDOMISATION": 64,
     }
 

@@ -224,14 +224,17 @@ def _log_integral(z: ComplexArray, start: ComplexArray, end: ComplexArray) -> Fl
     """Integral of ln|z - z'| along each panel [m], shape (points, panels).
 
     In the frame of the panel, w = (z - start)/t: Re[w ln w - (w - L) ln(w - L)] - L; both terms lie on the same
-    side of the cut of the logarithm.
+    side of the cut of the logarithm. Real logarithms and angles are three times as fast as complex ones.
     """
     length = abs(end - start)
     w = (z[:, None] - start) * (length / (end - start))
-    v = w - length
+    near, far, side = w.real, w.real - length, w.imag
+    square = side * side
     # at the very end of a panel the product is zero
-    inner = w * np.log(np.where(w == 0.0, 1.0, w)) - v * np.log(np.where(v == 0.0, 1.0, v))
-    return np.asarray(inner.real - length)
+    near2, far2 = near * near + square, far * far + square
+    logs = near * np.log(np.where(near2 == 0.0, 1.0, near2)) - far * np.log(np.where(far2 == 0.0, 1.0, far2))
+    angles = np.arctan2(side, near) - np.arctan2(side, far)
+    return np.asarray(0.5 * logs - side * angles - length)
 
 
 def _break_points(n: int, grading: float) -> FloatArray:

@@ -1,4 +1,4 @@
-"""A few muons for three turns, printed; run as a script on the CPU or on the CUDA simulator."""
+"""A few muons for three or four turns, printed; run as a script on the CPU or on the CUDA simulator."""
 
 import json
 import sys
@@ -8,8 +8,11 @@ import numpy as np
 from fields.quads import QuadSettings
 from fields.ring import Ring
 from fields.storage import StorageField
+from gpu.rng import FillKey
 from tracking.bunch import Bunch
+from tracking.changes import Changes, DipoleChange
 from tracking.muon import reference
+from tracking.pulses import KickerPulses
 from tracking.stations import RingTables, ring_tables
 from tracking.turns import track
 
@@ -18,6 +21,23 @@ def tables() -> RingTables:
     """Quads and a map of order 5: every kind of station."""
     c = np.array([1.4513, 2e-6 + 1e-6j, 1e-6j, 1e-6, 1e-6j, 1e-6])
     return ring_tables(Ring.e989(), QuadSettings.ideal(), StorageField.from_coefficients(c), map_stations=8)
+
+
+def kicked_tables() -> RingTables:
+    """With kickers that pulse in the first turn, and plates of every order."""
+    pulses = KickerPulses((1.0, 0.0, 0.2), np.outer(np.ones(3), [0.0, -1e-4, -2e-4, 0.0]), 0.0, 4e-8)
+    field = StorageField.uniform(1.4513)
+    return ring_tables(Ring.e989(), QuadSettings(), field, kickers=pulses, magnetic_order=1)
+
+
+def changes() -> Changes:
+    """Voltages that rise and a field that fades."""
+    quads = QuadSettings()
+
+    def potential(name: str, t: np.ndarray) -> np.ndarray:
+        return (1.0 - 0.2 * np.exp(-t / 1e-6))[:, None] * quads.coefficients(name)
+
+    return Changes(np.inf, potential, (DipoleChange(1.0, 2.0, lambda t: 1e-6 * np.exp(-t / 1e-6)),))
 
 
 def bunch() -> Bunch:
@@ -29,10 +49,15 @@ def bunch() -> Bunch:
     return made
 
 
-def main(backend: str) -> None:
+def main(backend: str, case: str) -> None:
     """Track and print everything as JSON."""
-    seen = track(bunch(), tables(), 3, observers=[0.9], backend=backend)
-    moments = track(bunch(), tables(), 3, observers=[0.9], moments=True, backend=backend).moments
+    ring = tables() if case == "static" else kicked_tables()
+    more = {} if case == "static" else {"changes": changes(), "metal_key": FillKey(1, 1, 0, 0), "plates": True}
+    muons, turns = bunch(), 3 if case == "static" else 4
+    if case != "static":
+        muons.x[3], muons.y[3] = 0.049, 0.0  # between the plates, and in the copper of C3 in the fourth turn
+    seen = track(muons, ring, turns, observers=[0.9], backend=backend, **more)
+    moments = track(muons, ring, turns, observers=[0.9], moments=True, backend=backend, **more).moments
     columns = {name: getattr(seen.bunch, name) for name in Bunch._fields}
     columns |= {"seen_x": seen.samples.x, "seen_time": seen.samples.time, "alive": seen.samples.alive}
     columns |= {"count": moments.count, "mean_x": moments.mean_x}
@@ -40,4 +65,4 @@ def main(backend: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

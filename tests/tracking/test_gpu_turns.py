@@ -31,9 +31,9 @@ needs_toolkit = pytest.mark.skipif(
 )
 
 
-def _run(backend: str, **environment: str) -> dict[str, np.ndarray]:
+def _run(backend: str, case: str, **environment: str) -> dict[str, np.ndarray]:
     done = subprocess.run(
-        [sys.executable, str(CASE), backend],
+        [sys.executable, str(CASE), backend, case],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
@@ -42,21 +42,26 @@ def _run(backend: str, **environment: str) -> dict[str, np.ndarray]:
 
 
 @needs_numba_cuda
-def test_cuda_loop_gives_the_numbers_of_the_cpu_loop() -> None:
-    on_gpu = _run("gpu", NUMBA_ENABLE_CUDASIM="1", NUMBA_DISABLE_JIT="1")
-    for name, expected in _run("cpu").items():
+@pytest.mark.parametrize("case", ["static", "kicked"])
+def test_cuda_loop_gives_the_numbers_of_the_cpu_loop(case: str) -> None:
+    on_gpu = _run("gpu", case, NUMBA_ENABLE_CUDASIM="1", NUMBA_DISABLE_JIT="1")
+    for name, expected in _run("cpu", case).items():
         if expected.dtype.kind in "ib":
             assert np.array_equal(on_gpu[name], expected), name
         else:
             # The simulator is plain Python: it fuses no multiply-adds. Three turns of 35 stations, each rounds
             # by 1e-16 of coordinates below 1 (spin) or 0.05 m.
             np.testing.assert_allclose(on_gpu[name], expected, rtol=1e-13, atol=1e-14, err_msg=name)
-    assert sorted(on_gpu["state"]) == [0, 0, 1, 2]
+    if case == "static":
+        assert sorted(on_gpu["state"]) == [0, 0, 1, 2]
+    else:
+        assert on_gpu["crossings"].max() > 0
 
 
 @needs_numba_cuda
 @needs_toolkit
-def test_cuda_loop_becomes_ptx(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("which", ["tables", "kicked_tables"])
+def test_cuda_loop_becomes_ptx(monkeypatch: pytest.MonkeyPatch, which: str) -> None:
     from numba import cuda
     from numba.cuda import dispatcher
 
@@ -66,7 +71,7 @@ def test_cuda_loop_becomes_ptx(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracking.runner.cuda_module", lambda: cuda)
     # private name of numba-cuda: device functions ask the driver which device they are for
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(8, 0)))
-    tables = case.tables()
+    tables = getattr(case, which)()
     kernel = runner(tables.options).on_gpu
     kernel._globals["cuda"] = cuda
     sample = Samples(1, np.zeros((8, 1, 3, 4)), np.zeros((1, 3, 4), bool), np.zeros((1, 1, 4, 5), np.int64), 0)

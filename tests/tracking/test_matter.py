@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from fields.quads import QuadSettings
 from fields.ring import Ring
@@ -110,3 +111,11 @@ def test_muon_alone_and_in_a_lane_cross_the_same_metal() -> None:
     assert (singly.bunch.crossings[both] > 0).sum() > 10
     assert np.abs(in_lanes.x[0, k] - singly.samples.x[0, k])[both].max() < 1e-12
     assert np.abs(in_lanes.time[0, k] - singly.samples.time[0, k])[both].max() < 1e-20
+
+
+def test_metal_inside_a_slice_of_a_quad_is_refused() -> None:
+    inside = RING.quads[3].theta_start + 0.3 * RING.quads[3].length
+    moved = replace(RING, collimators=(replace(RING.collimators[0], theta=inside),))
+    tables = ring_tables(moved, QuadSettings.ideal(), StorageField.uniform(B0))
+    with pytest.raises(ValueError, match="inside a slice of a quad: move it to its edge"):
+        track(beam(10), tables, 1, metal_key=KEY)

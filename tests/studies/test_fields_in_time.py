@@ -36,8 +36,9 @@ def test_eddy_currents_act_during_the_whole_fill_and_once(built: Config) -> None
     t = np.array([1e-6, 30e-6, 300e-6])
     tail = eddy_tail(config)
     assert tail is not None
+    delay = config.kickers.delay_ns * 1e-9
     for one, unit in zip(found.dipoles, kickers(config, ring).units, strict=True):
-        assert one.field(t) == pytest.approx(-tail(t - unit.offset), rel=1e-12)  # it lowers the field
+        assert one.field(t) == pytest.approx(-tail(t - delay - unit.offset), rel=1e-12)  # it lowers the field
     with_, without = kicker_pulses(config, ring), kicker_pulses(built, ring)
     assert np.array_equal(with_.field, without.field)
     assert Ring(config).tables.options.magnetic == 1

@@ -20,8 +20,8 @@ from fields.voltage import Charging, Mode, PlateRF, Scraping, VoltageProgram, sl
 from gm2sim.config import Config
 from gpu.rng import FillKey
 from tracking.bunch import Bunch
-from tracking.bunch_file import load_bunch
 from tracking.bunch_shape import POINT, T0, TimeTable, bunches, flat_profile, gaussian_profile
+from tracking.bunch_trace import load_bunch
 from tracking.changes import Changes, DipoleChange
 from tracking.entry import EntryTable, OuterPlate, enter, entry_table
 from tracking.inject import InjectedBeam, sample_injected

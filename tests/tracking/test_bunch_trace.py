@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fields.maps import FieldMapError
-from tracking.bunch_file import load_bunch
 from tracking.bunch_shape import T0, bunches, distribution, flat_profile, moments
+from tracking.bunch_trace import load_bunch
 
 NS = 1e-9
 DATA = Path(os.environ.get("GM2SIM_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))

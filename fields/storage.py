@@ -105,6 +105,14 @@ class StorageField:
         """Same map, multiplied so that its average dipole is `b0` [T]."""
         return StorageField(self.c * (b0 / self.b0), self.label)
 
+    def __add__(self, other: StorageField) -> StorageField:
+        """Both together, on the azimuths of the finer one."""
+        finer = max(self, other, key=lambda one: one.c.shape[0])
+        c = np.zeros((finer.c.shape[0], max(self.order, other.order) + 1), dtype=np.complex128)
+        for one in (self, other):
+            c[:, : one.order + 1] += one.c if one is finer else one.multipoles(finer.theta)
+        return StorageField(c, self.label)
+
     def low_pass(self, harmonics: int, samples: int | None = None) -> StorageField:
         """Keep azimuthal harmonics up to `harmonics`, and resample.
 

@@ -194,6 +194,12 @@ class Losses(NamedTuple):
     lost: Floats
     other: Floats
 
+    @classmethod
+    def of(cls, state: ArrayLike, time: ArrayLike) -> "Losses":
+        """From the columns ``state`` and ``time`` of the truth's /muons."""
+        gone, at = np.asarray(state) >= _LOST, np.asarray(time, float)
+        return cls(at[gone], at[~gone])
+
     def stored(self, time: float) -> int:
         """Muons in the beam at a time [s]."""
         return int((self.lost >= time).sum() + (self.other >= time).sum())
@@ -214,9 +220,7 @@ def read_losses(truth: Path | str | Iterable[Path | str]) -> Losses:
         with h5py.File(path, "r") as file:
             state.append(file["muons/state"][:])
             time.append(file["muons/time"][:])
-    gone = np.concatenate(state) >= _LOST
-    at = np.concatenate(time)
-    return Losses(at[gone], at[~gone])
+    return Losses.of(np.concatenate(state), np.concatenate(time))
 
 
 def loss_rate(losses: Losses, edges: ArrayLike) -> tuple[Floats, Floats]:

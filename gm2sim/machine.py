@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from detectors.geometry import Geometry
 from detectors.shower import CALORIMETERS, CRYSTALS
 from detectors.sipm import SipmSettings
 from detectors.sums import q_bins
+from fields.inflector import Leakage
 from fields.maps import RZMap, load_multipole_map, load_rz_map
 from fields.plates import PlateGeometry
 from fields.quads import Placement, QuadSettings
@@ -22,6 +24,7 @@ from fields.ring import Ring as Layout
 from fields.storage import StorageField
 from fields.synthetic import MapSpec, synthesise
 from fields.total import FieldTables, field_tables
+from fields.transients import FieldDrift
 from fields.trolley import fit_multipoles, simulate_run
 from gm2sim.bunch_fills import muons_for_fills, next_muons
 from gm2sim.config import Config
@@ -55,6 +58,16 @@ def storage_field(config: Config) -> StorageField:
     fields.maps.FieldMapError
         The map file is missing, truncated or not a map.
     """
+    magnet = config.magnet
+    field = _mapped_field(config)
+    if magnet.inflector_leakage_ut == 0.0:
+        return field
+    leakage = Leakage(magnet.inflector_leakage_ut * 1e-6).storage_field()
+    return (field + leakage).scaled_to(magnet.field_t)
+
+
+def _mapped_field(config: Config) -> StorageField:
+    """The field without what leaks out of the inflector."""
     magnet = config.magnet
     if magnet.map == "uniform":
         return StorageField.uniform(magnet.field_t)
@@ -188,6 +201,21 @@ class Ring:
         tables = self._tables(kicker_pulses(self.config, self.layout))
         return Injection(self.config, self.layout, self.quads, tables)
 
+    def drifted(self, relative: float) -> "Ring":
+        """The same ring in a field that has changed by a relative amount; tunes and dispersion are kept.
+
+        Parameters
+        ----------
+        relative : float
+            Change of the dipole over the dipole.
+        """
+        other = copy(self)
+        vars(other).pop("injection", None)
+        other._optics = self._optics
+        other.storage = self.storage.scaled_to(self.storage.b0 * (1.0 + relative))
+        other.tables = other._tables(None)
+        return other
+
     @property
     def reference(self) -> Reference:
         """Momentum, field and radius that everything is measured against."""
@@ -299,6 +327,12 @@ class Setup:
             if config.beam.source == "file"
             else None,
         )
+
+    def after(self, seconds: float) -> "Setup":
+        """The same some time after the begin of run, when the magnetic field has drifted; detectors do not feel it."""
+        rate = self.config.magnet.drift_ppm_per_hour * 1e-6 / 3600.0
+        relative = float(FieldDrift(rate).relative(seconds))
+        return self if relative == 0.0 else replace(self, ring=self.ring.drifted(relative))
 
     def muons(self, key: FillKey) -> TrackingBunch:
         """The muons of one fill: stored ones at theta = 0, or injected ones at the end of the first quad."""

@@ -160,10 +160,10 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
             key = FillKey(config.run.seed, paths.run, paths.subrun, index)
             fill_start = time.perf_counter()
             before = own.counts["muon_turns"]
-            fill = simulate_fill(setup, key, histogram, own)
+            when = fill_time(config.run.start_time, serial)
+            fill = simulate_fill(setup.after(when.since_begin), key, histogram, own)
             flush = (index + 1) % config.daq.q_flush_fills == 0
             with own.stage("raw file"):
-                when = fill_time(config.run.start_time, serial)
                 raw.write_muon_fill(fill_record(fill.digits, when, config, setup.calorimeters, flush=flush))
             with own.stage("truth file"):
                 append_truth(

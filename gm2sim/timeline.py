@@ -23,12 +23,15 @@ class FillTime:
         Place in the supercycle, 0..15: which bunch of the accelerator.
     seconds, microseconds : int
         Unix time of the fill.
+    since_begin : float [s]
+        Time since the begin of run.
     """
 
     serial: int
     sequence: int
     seconds: int
     microseconds: int
+    since_begin: float
 
 
 def fill_time(start_time: str, serial: int) -> FillTime:
@@ -45,7 +48,8 @@ def fill_time(start_time: str, serial: int) -> FillTime:
     group, place = divmod(sequence, FILLS_PER_CYCLE // 2)
     offset = timedelta(seconds=cycle * CYCLE + group * _GROUP_SPACING + place * _FILL_SPACING)
     moment = datetime.fromisoformat(start_time).astimezone(UTC) + offset
-    return FillTime(serial, sequence, int(moment.replace(microsecond=0).timestamp()), moment.microsecond)
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return FillTime(serial, sequence, whole, moment.microsecond, offset.total_seconds())
 
 
 def serials(config: Config, subrun: int) -> range:

@@ -12,6 +12,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _UNITS = {
     "_kv": "kV", "_mm": "mm", "_us": "us", "_ns": "ns", "_t": "T", "_gev": "GeV", "_mev": "MeV", "_rad": "rad",
     "_ppm": "ppm", "_counts": "ADC counts", "_mm_per_ns": "mm/ns", "_mrad": "mrad", "_ppb": "ppb", "_deg": "deg",
+    "_ppm_per_hour": "ppm per hour", "_ut": "uT",
     "_mrad_per_percent": "mrad per percent", "_pe_per_mev": "pe/MeV",
 }  # fmt: skip
 

@@ -50,6 +50,10 @@ class MagnetSection(Section):
     trolley_noise_ppb: float = Field(
         10.0, ge=0, le=10_000, description="noise of a probe reading, when map = 'trolley'"
     )
+    drift_ppm_per_hour: float = Field(0.0, ge=-100, le=100, description="drift of the field since the begin of run")
+    inflector_leakage_ut: float = Field(
+        0.0, ge=-1000, le=1000, description="field [uT] of the inflector at x = 45 mm beside its exit, beyond the map"
+    )
 
 
 class QuadsSection(Section):

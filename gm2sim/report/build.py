@@ -21,12 +21,13 @@ from gm2sim.config.check import flatten
 from gm2sim.config.load import toml_value
 from gm2sim.plots import Plot, Table
 from gm2sim.raw import open_run
-from gm2sim.report.load import RunFolder, load_folder, moments_by_turn, positron_energies, snapshots
+from gm2sim.report.load import RunFolder, load_folder, losses_of, moments_by_turn, positron_energies, snapshots
 from gm2sim.report.numbers import Row, rows
 from gm2sim.report.svg import inline_svg
 from gm2sim.wiggle import residual_spectrum
 
 _TABLE_ROWS = 40  # shown; all rows are in the CSV behind the link
+_FEWEST_LOST = 10
 _SHOWN_ENERGY = (2.0, 3.0)  # GeV, of the island that is drawn
 
 
@@ -153,6 +154,8 @@ def _figures(run: RunFolder, found: Analysis) -> Iterator[Figure]:
         ("radius", "The beam turn by turn", "Mean radius and widths of the true muons at one place of the ring. The "
          "swing is the coherent betatron oscillation.", lambda: _radius(run)),
         ("profile", "The beam in cross-section", "Where the true muons are at three times.", lambda: _profile(run)),
+        ("losses", "Muon losses", "Muons that left the beam, from the truth: the share of those stored that is lost "
+         "per microsecond, and the sum since 30 μs with the decay divided out.", lambda: _losses(run)),
         ("field", "The magnetic field", "Dipole and multipoles of the storage field over azimuth, as felt by the "
          "muons.", lambda: _field(run)),
     ]  # fmt: skip
@@ -251,6 +254,12 @@ def _radius(run: RunFolder) -> Plot | None:
 
 def _profile(run: RunFolder) -> Plot | None:
     return plots.beam_profiles(snapshots(run.truth["profile"])) if "profile" in run.truth else None
+
+
+def _losses(run: RunFolder) -> Plot | None:
+    """Drawn when enough muons are lost for a spectrum."""
+    losses = losses_of(run)
+    return plots.lost_muons(losses) if losses is not None and losses.lost.size >= _FEWEST_LOST else None
 
 
 def _field(run: RunFolder) -> Plot | None:

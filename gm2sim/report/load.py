@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gm2sim.config import Config
+from gm2sim.lost_muons import Losses
 
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
@@ -104,6 +105,12 @@ def snapshots(profile: Columns, most: int = 3) -> list[tuple[float, Floats, Floa
 def positron_energies(positrons: Columns) -> Floats:
     """Energy at the decay [GeV]; the mass is 1e-7 of it."""
     return np.asarray(np.sqrt(sum(positrons[name] ** 2 for name in ("px", "py", "ps"))))
+
+
+def losses_of(run: RunFolder) -> Losses | None:
+    """When muons left the beam; None without truth."""
+    muons = run.truth.get("muons")
+    return None if muons is None else Losses.of(muons["state"], muons["time"])
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -15,15 +15,16 @@ from gm2sim.analysis import (
     field_index,
     precession_frequency,
 )
-from gm2sim.report.load import Columns, RunFolder, moments_by_turn
+from gm2sim.lost_muons import fraction_lost, lost_muon_triples
+from gm2sim.report.load import Columns, RunFolder, losses_of, moments_by_turn
 from gm2sim.report.published import Published, published
 
 Floats = NDArray[np.float64]
 Value = tuple[float, float]  # value and error; an error of NaN is none
 
 _NAN = math.nan
-_LOST = 2  # first state of lost muons, gm2sim.truth
 _LATE = 30e-6  # when the experiment's fits begin [s]
+_LOSS_SPAN = 70e-6  # in which its losses are quoted [s]
 
 
 class Row(NamedTuple):
@@ -62,7 +63,7 @@ def rows(run: RunFolder, found: Analysis) -> list[Row]:
     found : Analysis
         Of the same folder.
     """
-    return [*_wiggle(run, found), *_beam(run), *_muons(run)]
+    return [*_wiggle(run, found), *_beam(run), *_muons(run), *_triples(run, found)]
 
 
 def corrections(run: RunFolder) -> dict[str, Value]:
@@ -200,13 +201,22 @@ def _muons(run: RunFolder) -> Iterator[Row]:
         ("c_p", "pitch correction C_p", 1e9, "ppb"),
     ):
         yield Row(what, unit, _scaled(true[key], scale), published(f"{key}_{unit}", name), how)
-    at_risk = int(np.sum(muons["time"] > _LATE))
-    lost = muons["state"] >= _LOST
-    window = lost & (muons["time"] > _LATE) & (muons["time"] < _LATE + 70e-6)
-    if at_risk:
-        share = 100 * window.sum() / at_risk
-        yield Row("lost muons, 30 to 100 μs", "%", (share, 100 * math.sqrt(max(window.sum(), 1)) / at_risk),
-                  published("loss_percent", name), "share of the muons stored at 30 μs, decays counted")  # fmt: skip
+    losses = losses_of(run)
+    if losses is not None and losses.stored(_LATE):
+        share, error = fraction_lost(losses, _LATE, _LATE + _LOSS_SPAN)
+        yield Row("lost muons, 30 to 100 μs", "%", (100 * share, 100 * error), published("loss_percent", name),
+                  "of the muons stored at 30 μs, decay divided out")  # fmt: skip
+
+
+def _triples(run: RunFolder, found: Analysis) -> Iterator[Row]:
+    """Lost muons as the calorimeters see them: three in a row."""
+    triples = lost_muon_triples(found.clusters)
+    if not triples.found.time.size:
+        return
+    fills = max(int(run.summary.get("counts", {}).get("fills", run.config.run.fills)), 1)
+    count, error = triples.spectrum([-math.inf, math.inf])
+    yield Row("triple coincidences of lost muons a fill", "", (count[0] / fills, error[0] / fills), None,
+              "three calorimeters 6.2 ns apart, accidentals taken off")  # fmt: skip
 
 
 def _mean(values: Floats) -> Value:

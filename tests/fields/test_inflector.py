@@ -1,28 +1,16 @@
-"""The inflector: aperture, windows, channel, leakage, measured files."""
+"""The inflector: aperture, channel, leakage."""
 
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate
 
-from fields.falloff import builtin_falloff, falloff_field
-from fields.inflector import (
-    CHANNEL_FIELD,
-    WINDOW,
-    InflectorChannel,
-    InflectorExit,
-    Leakage,
-    inside_exit,
-    load_channel_field,
-    load_magnet_edge,
-)
-from fields.maps import FieldMapError
-from fields.ring import B0_NOMINAL, R0
+from fields.inflector import InflectorChannel, InflectorExit, Leakage, inside_exit
+from fields.ring import R0
+from fields.storage import StorageField, storage_field
 
 EXIT = InflectorExit()
 TABLE = EXIT.table()
@@ -68,27 +56,6 @@ def test_aperture_is_18_by_56_mm_with_the_outer_half_tapered_to_32_mm() -> None:
 
 def test_aperture_stays_clear_of_the_stored_beam() -> None:
     assert CORNERS[:, 0].min() > 0.045 + 0.020
-
-
-def test_window_is_a_fifteenth_of_a_radiation_length() -> None:
-    assert WINDOW.radiation_lengths == pytest.approx(0.066, abs=0.001)
-    # Highland: 13.6 MeV/3.094 GeV sqrt(0.066) [1 + 0.038 ln 0.066] = 1.01 mrad
-    assert WINDOW.scattering_angle(3.094) == pytest.approx(1.01e-3, abs=0.01e-3)
-
-
-@pytest.mark.parametrize(("index", "lowest"), [(0, 1.615), (1, 1.403)])
-def test_mean_energy_loss_lies_on_the_relativistic_rise(index: int, lowest: float) -> None:
-    # minimum ionisation of Al and Cu [MeV cm^2/g], Particle Data Group; the density effect holds the rise to 25 %
-    layer = WINDOW.layers[index]
-    per_gram = 1e3 * layer.energy_loss(3.094) / (0.1 * layer.density * layer.thickness)
-    assert lowest < per_gram < 1.26 * lowest
-    # below the density effect (here 0.30 GeV/c) the formula is at its minimum, to 3 %
-    at_minimum = min(layer.energy_loss(p) for p in np.linspace(0.2, 0.6, 41))
-    assert 1e3 * at_minimum / (0.1 * layer.density * layer.thickness) == pytest.approx(lowest, rel=0.05)
-
-
-def test_muon_loses_2_mev_in_one_end_of_the_inflector() -> None:
-    assert WINDOW.energy_loss(3.094) == pytest.approx(1.9e-3, abs=0.1e-3)
 
 
 def test_channel_is_a_straight_line_that_ends_at_the_exit() -> None:
@@ -151,72 +118,26 @@ def test_leakage_beside_a_long_channel_is_that_of_two_opposite_line_currents() -
         assert (b_v, b_y) == pytest.approx(tuple(wires), rel=1e-5, abs=1e-15)
 
 
-def _write(folder: Path, text: str) -> Path:
-    path = folder / "inflector.dat"
-    path.write_bytes(text.encode())
-    return path
+def test_leakage_as_a_storage_field_is_the_leakage() -> None:
+    leakage = Leakage(1e-6)
+    field = leakage.storage_field()
+    table = field.table()
+    for x, y, s in [(0.0, 0.0, -0.5), (0.02, 0.01, -1.0), (-0.03, 0.0, 0.0), (0.01, -0.02, 0.03), (0.0, 0.03, -1.72)]:
+        here = storage_field(x, y, s / R0, table)
+        # the series beyond the fifth order: (r/77 mm)^6 of the field, and what curves along the ring
+        assert here == pytest.approx(tuple(leakage.field(x, y, s / R0)), abs=0.01e-6)
 
 
-CHANNEL = "\n".join(f"  -{mm}   {min(1.0, 0.5 + mm / 200, 0.5 + (1700 - mm) / 200):.4f}" for mm in range(0, 1701, 50))
-EDGE = "\n".join(f"{mm}.000\t{1.45 - 1e-5 * mm**2:.7f}\t{-2e-2 * mm:.5f}" for mm in range(0, 310, 10))
-
-
-def test_channel_field_is_read_with_rising_distance(tmp_path: Path) -> None:
-    channel = load_channel_field(_write(tmp_path, CHANNEL + "\n     -1700     0.5\n"))
-    assert channel.distance[[0, -1]] == pytest.approx([0.0, 1.7])
-    assert (np.diff(channel.distance) > 0.0).all()
-    assert channel.field([0.85, 0.025, -0.1, 1.8], 1.4) == pytest.approx([1.4, 1.4 * 0.625, 0.0, 0.0])
-
-
-def test_magnet_edge_leaves_out_rows_without_a_field(tmp_path: Path) -> None:
-    edge = load_magnet_edge(_write(tmp_path, EDGE + "\n   580.         -0.             -0.\n   600.   -0.   -0."))
-    assert edge.x[-1] == pytest.approx(0.300)
-    assert edge.gradient[10] == pytest.approx(-2.0)
-
-
-@pytest.mark.parametrize(
-    ("load", "text", "line", "what"),
-    [
-        (load_channel_field, CHANNEL.replace("-850", "-850 1"), 18, "3 numbers where"),
-        (load_channel_field, CHANNEL.replace("-850", "x"), 18, "is not numbers"),
-        (load_channel_field, CHANNEL.replace("  -", "  "), 0, "covers -1.7"),
-        (load_channel_field, "\n".join(row + "e4" for row in CHANNEL.split("\n")), 0, "in the middle"),
-        (load_channel_field, "-1 1\n", 0, "holds 1 rows"),
-        (load_magnet_edge, EDGE.replace("1.4500000", "inf"), 1, "not finite"),
-        (load_magnet_edge, EDGE.replace("\t-", "\t"), 0, "third column"),
-        (load_magnet_edge, "1 0 0\n2 0 0\n3 0 0\n4 0 0\n", 0, "holds 0 rows with a field"),
-    ],
-)
-def test_broken_inflector_file_names_file_line_and_reason(
-    tmp_path: Path, load, text: str, line: int, what: str
-) -> None:
-    with pytest.raises(FieldMapError, match=what) as caught:
-        load(_write(tmp_path, text))
-    message = str(caught.value)
-    assert "inflector.dat" in message
-    assert message.endswith(".")
-    assert "\n" not in message
-    if line:
-        assert caught.value.line == line
-
-
-def test_measured_channel_field_is_symmetric_and_cancels_the_main_field(measured) -> None:
-    channel = load_channel_field(measured("g2InflectorFieldMap.dat"))
-    at = np.linspace(0.002, 0.85, 200)
-    np.testing.assert_allclose(channel.field(at), channel.field(1.7 - at), atol=0.02 * CHANNEL_FIELD)
-    assert channel.field(0.85) == pytest.approx(0.98 * B0_NOMINAL, abs=0.01)
-
-
-def test_file_called_storage_fringe_is_the_main_magnet_seen_from_the_incoming_beam(measured) -> None:
-    edge = load_magnet_edge(measured("g2InflectorStorageFringeMap.dat"))
-    assert edge.x[-1] == pytest.approx(0.57)
-    falloff = builtin_falloff()
-    near = edge.x < 0.28  # to R = 7.39 m; the table's error outside 7.22 m is 4 % of B0
-    main = np.array([falloff_field(R0 + x, 0.0, falloff)[1] for x in edge.x[near]])
-    np.testing.assert_allclose(edge.by[near], main, atol=0.04 * B0_NOMINAL)
-    # and its third column is the gradient: integrated it gives back the second, to the steps of 10 mm
-    integral = integrate.cumulative_trapezoid(edge.gradient, edge.x, initial=0.0)
-    np.testing.assert_allclose(edge.by[0] + integral, edge.by, atol=0.005)
+def test_sum_of_two_storage_fields_is_both_everywhere() -> None:
+    leakage = Leakage(1e-6).storage_field()
+    main = StorageField.from_coefficients([1.45, 1e-5 + 2e-5j, 0.0, 3e-6j])
+    both = main + leakage
+    assert both.order == 5
+    at = np.linspace(0.0, 7.0, 50)
+    wanted = leakage.multipoles(at)
+    wanted[:, :4] += main.multipoles(at)
+    np.testing.assert_allclose(both.multipoles(at), wanted, atol=1e-15)
+    np.testing.assert_allclose((leakage + main).c, both.c, atol=1e-15)
 
 
 @pytest.mark.parametrize(

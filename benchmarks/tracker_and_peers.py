@@ -15,16 +15,24 @@ from benchmarks.row import Row, at_least, at_most, best_cpu
 from fields.quads import QuadSettings
 from fields.ring import R0, Ring
 from fields.storage import StorageField
+from gm2sim.chain import track_muons
 from gm2sim.config import load
 from gm2sim.machine import Ring as Machine
-from gm2sim.machine import storage_field
+from gm2sim.machine import Setup, storage_field
 from gpu import threads
+from gpu.rng import FillKey
 from tracking.bunch import Bunch
 from tracking.muon import P_MAGIC, RIGIDITY, reference
 from tracking.stations import RingTables, ring_tables
 from tracking.turns import track
 
-PEER_GOAL, LIMIT_GOAL, MAP_GOAL = 20.0, 55.0, 3.0
+PEER_GOAL, LIMIT_GOAL, MAP_GOAL, FILL_GOAL = 20.0, 55.0, 3.0, 6.0
+EVERYTHING_GOAL = 350.0 / 120.0
+# Every quad displaced and rolled, plates to the 20-pole with effective edges, the map of Run-1a of order 5.
+_EVERYTHING = {
+    "magnet.map": "synthetic", "quads.offset_x_mm": [0.3, -0.5] * 4, "quads.offset_y_mm": [-0.4, 0.2] * 4,
+    "quads.roll_mrad": [1.0, -0.5] * 4,
+}  # fmt: skip
 
 
 def discrete_ring(with_map: bool = False, scheme: str = "saba2c") -> RingTables:
@@ -95,10 +103,30 @@ def measure(quick: bool = False) -> list[Row]:
             )
         )
         rows.append(at_most(f"map over no map, {_with(spin)}", with_map / speeds[spin], "times", MAP_GOAL))
-    run1a = Machine(load("run1a")).tables
-    beside = f"quads to order {run1a.options.electric}, map of order {run1a.options.magnetic}"
-    rows.append(Row("muon-turn, run1a as it runs, with spin", ns_per_turn(run1a, True, repeats=repeats), "ns", beside))
+    for what, settings in (("run1a as it runs", {}), ("all static fields", _EVERYTHING)):
+        tables = Machine(load("run1a", settings)).tables
+        ns = ns_per_turn(tables, True, repeats=repeats)
+        beside = f"quads to order {tables.options.electric}, map of order {tables.options.magnetic}"
+        rows.append(Row(f"muon-turn, {what}, with spin", ns, "ns", beside))
+    rows.append(at_most("all static fields over bare ring, with spin", ns / speeds[True], "times", EVERYTHING_GOAL))
+    rows.append(at_most("fill of injected muons, tracked to the end", injected_fill(), "s", FILL_GOAL,
+                        "10^5 muons of run1a at the inflector exit, CPU time of one thread"))  # fmt: skip
     return rows + against_peers(peers(repeats=3 if quick else 8), speeds)
+
+
+def injected_fill(muons: int = 100_000, repeats: int = 2) -> float:
+    """CPU time of one thread for a fill from the inflector exit to the last turn, with spin [s]."""
+    setup = Setup.of(load("run1a", {"beam.source": "injected", "injection.muons_per_fill": muons}))
+    key, before = FillKey(1, 1, 0, 0), threads.count()
+
+    def fill() -> None:
+        track_muons(setup, setup.muons(key), key)
+
+    threads.set_count(1)
+    fill()
+    seconds = best_cpu(fill, repeats)
+    threads.set_count(before)
+    return seconds
 
 
 def _with(spin: bool) -> str:

@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from benchmarks.accuracy import halved_step
 from fields.quads import QuadSettings
 from fields.ring import Ring
 from fields.storage import StorageField
@@ -146,3 +147,9 @@ def test_quad_multipoles_follow_the_truth(plates: object) -> None:
     # The moment lifts the spin by eta/(2a) beta; its action at the quad edges is left out, 1e-6 of that.
     assert math.isclose(np.abs(motion[:, 6]).max(), 0.0429, rel_tol=0.02)
     assert fine[6] < 1e-7
+
+
+def test_half_the_step_moves_no_muon_of_run1a_by_a_ppb() -> None:
+    # Plates to the 20-pole, effective edges and a map: muons up to the edge of the aperture.
+    largest, mean, _ = halved_step({}, turns=400)
+    assert 0.0 < mean < largest < 1.0

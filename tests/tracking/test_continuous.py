@@ -24,12 +24,12 @@ REF = reference(B0, RING.radius)
 
 
 @cache
-def tables(refine: int) -> RingTables:
-    quads = QuadSettings.ideal(N, RING, B0, REF.beta0)
+def tables(refine: int, n: float = N) -> RingTables:
+    quads = QuadSettings.ideal(n, RING, B0, REF.beta0)
     return ring_tables(RING, quads, StorageField.uniform(B0), refine=refine, anomaly=ANOMALY)
 
 
-def circular_orbit(delta: float) -> tuple[float, float]:
+def circular_orbit(delta: float, n: float = N) -> tuple[float, float]:
     """Radius offset [m] and omega_a [rad/s] of the circular orbit with kinetic momentum p0 (1 + delta).
 
     Force balance p v / r = e v B0 - e E with E = kappa (r - R0), and the T-BMT rate for beta, B, E at
@@ -39,7 +39,7 @@ def circular_orbit(delta: float) -> tuple[float, float]:
     p = 1.0 + delta
     energy = math.hypot(p, mass)
     beta, gamma = p / energy, energy / mass
-    kappa = N * REF.beta0  # units of c B0 / R0
+    kappa = n * REF.beta0  # units of c B0 / R0
     u = brentq(lambda u: p / (1.0 + u) - 1.0 + kappa * u / beta, -0.02, 0.02, xtol=1e-17, rtol=1e-15)
     rate = (ANOMALY - (ANOMALY - 1.0 / (gamma**2 - 1.0)) * beta * kappa * u) / mass
     return u * RING.radius, rate * LIGHT_SPEED / RING.radius
@@ -53,19 +53,19 @@ def test_closed_form_is_the_published_comparison() -> None:
         assert math.isclose(1e6 * (rate / circular_orbit(0.0)[1] - 1.0), ppm, abs_tol=2e-9)
 
 
-def _on_orbits(deltas: tuple[float, ...], refine: int) -> tuple[np.ndarray, np.ndarray]:
+def _on_orbits(deltas: tuple[float, ...], refine: int, n: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean radius [m] and omega_a [rad/s] of muons started on the circular orbits."""
     bunch = Bunch.empty(len(deltas))
-    kappa = N * REF.beta0
+    kappa = n * REF.beta0
     for k, delta in enumerate(deltas):
-        x, _ = circular_orbit(delta)
+        x, _ = circular_orbit(delta, n)
         bunch.x[k] = x
         # total energy: kinetic at the orbit plus potential -kappa x^2/2
         bunch.energy[k] = REF.p0_gev * (
             math.hypot(1.0 + delta, MASS / REF.p0_gev) - 0.5 * kappa * (x / RING.radius) ** 2
         )
     turns = 600
-    seen = track(bunch, tables(refine), turns + 1, observers=[0.0], collimators=False).samples
+    seen = track(bunch, tables(refine, n), turns + 1, observers=[0.0], collimators=False).samples
     assert seen is not None
     ps = np.sqrt(1.0 - seen.px**2 - seen.py**2)
     sine, cosine = seen.px * seen.ss - seen.sx * ps, seen.ss * ps + seen.sx * seen.px
@@ -75,13 +75,14 @@ def _on_orbits(deltas: tuple[float, ...], refine: int) -> tuple[np.ndarray, np.n
     return smooth_window(turns + 1) @ seen.x[0], rate
 
 
-def test_equilibrium_radius_and_precession_are_those_of_circular_orbits() -> None:
+@pytest.mark.parametrize("n", [0.05, 0.108, 0.15])
+def test_equilibrium_radius_and_precession_are_those_of_circular_orbits(n: float) -> None:
     deltas = (0.0, -5e-3, -1e-3, 1e-3, 5e-3)
-    x, rate = _on_orbits(deltas, refine=8)
+    x, rate = _on_orbits(deltas, 8, n)
     for k, delta in enumerate(deltas):
-        x_true, rate_true = circular_orbit(delta)
+        x_true, rate_true = circular_orbit(delta, n)
         assert abs(x[k] - x_true) < 1e-9
-        shift, true = rate[k] / rate[0] - 1.0, rate_true / circular_orbit(0.0)[1] - 1.0
+        shift, true = rate[k] / rate[0] - 1.0, rate_true / circular_orbit(0.0, n)[1] - 1.0
         assert abs(shift - true) < 1e-11  # 1e-5 ppm
         assert abs(rate[k] / rate_true - 1.0) < 1e-11
 

@@ -3,6 +3,7 @@
 import time as clock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from tracking.changes import Changes, timed_table
 from tracking.marks import make_marks
 from tracking.matter import metal
 from tracking.muon import LIGHT_SPEED, MASS
-from tracking.runner import runner
+from tracking.runner import Runner, runner
 from tracking.state import COLUMNS, Marks, Matter, Muons, Samples
 from tracking.stations import RingTables, StationTable
 
@@ -138,11 +139,7 @@ def track(
         raise ValueError(f"backend {backend!r} is not known: choose 'cpu' or 'gpu'.")
     loops = runner(tables.options._replace(spin=spin))
     muons = _from_bunch(bunch, tables)
-    seen = -(-turns // every)
-    kept = seen if len(observers) > 0 and not moments else 0
-    values = np.zeros((8, len(observers), kept, bunch.n if kept else 0))
-    alive = np.zeros(values.shape[1:], dtype=np.bool_)
-    totals = np.zeros((len(observers), seen if moments else 0, 5), dtype=np.int64)
+    book = _Book(len(observers), turns, every, bunch.n, moments)
     order = np.flatnonzero(bunch.state == State.STORED)
     before, entry = _begin(bunch, order)
     order = order[np.argsort(muons.columns[12, order], kind="stable")]
@@ -159,20 +156,10 @@ def track(
                 tables, observers, collimators, plates=plates, stations=table, changes=now, before=before
             )
         blocks = -(-order.size // WIDTH) if backend == "cpu" else 1
-        rows = (last + _TAIL - first) // every + 1
-        sums = np.zeros((blocks, len(observers), rows, 5) if totals.size else (0, 0, 0, 0), dtype=np.int64)
-        sample = Samples(every, values, alive, sums, first)
-        arguments = (muons, _dealt(order), first, last, turns, table, tables.parameters, marks, matter, sample)
-        _compile(loops.on_cpu, arguments, backend)
-        begin = clock.perf_counter()
-        if backend == "cpu":
-            threads.share_out(loops.on_cpu, blocks, arguments, 1)
-        else:
-            loops.on_gpu(order.size, *arguments[:1], *arguments[1:], backend="gpu")
-        seconds += clock.perf_counter() - begin
-        if sums.size:
-            use = min(rows, seen - first // every)
-            totals[:, first // every : first // every + use] += sums.sum(axis=0)[:, :use]
+        sample = book.page(first, last, blocks)
+        arguments = (_dealt(order), first, last, turns, table, tables.parameters, marks, matter, sample)
+        seconds += _sweep(loops, muons, arguments, blocks, backend)
+        book.add(sample)
         order = order[(muons.fate[order] == State.STORED) & (muons.turn[order] < turns)]
         if progress is not None:
             progress(last, turns)
@@ -180,11 +167,47 @@ def track(
         bunch=_to_bunch(bunch, muons, tables),
         azimuths=np.asarray(observers, dtype=np.float64),
         turns=np.arange(0, turns, every),
-        samples=_motion(values, alive, tables) if kept else None,
-        moments=_moments(totals, tables.reference.r0) if moments else None,
+        samples=_motion(book.values, book.alive, tables) if book.values.size else None,
+        moments=_moments(book.totals, tables.reference.r0) if moments else None,
         seconds=seconds,
         muon_turns=int(muons.turn.sum()),
     )
+
+
+class _Book:
+    """What the observers write down: samples of every muon, or sums over all of them."""
+
+    def __init__(self, observers: int, turns: int, every: int, muons: int, moments: bool) -> None:
+        self.every, self.seen = every, -(-turns // every)
+        kept = 0 if moments else self.seen
+        self.values = np.zeros((8, observers, kept, muons if kept else 0))
+        self.alive = np.zeros(self.values.shape[1:], dtype=np.bool_)
+        self.totals = np.zeros((observers, self.seen if moments else 0, 5), dtype=np.int64)
+
+    def page(self, first: int, last: int, blocks: int) -> Samples:
+        """Where the muons of some turns are written, each block for itself."""
+        rows = (last + _TAIL - first) // self.every + 1
+        shape = (blocks, self.totals.shape[0], rows, 5) if self.totals.size else (0, 0, 0, 0)
+        return Samples(self.every, self.values, self.alive, np.zeros(shape, dtype=np.int64), first)
+
+    def add(self, page: Samples) -> None:
+        """Sums of the blocks to the totals."""
+        if page.sums.size:
+            begin = page.first_turn // self.every
+            use = min(page.sums.shape[2], self.seen - begin)
+            self.totals[:, begin : begin + use] += page.sums.sum(axis=0)[:, :use]
+
+
+def _sweep(loops: Runner, muons: Muons, arguments: tuple[Any, ...], blocks: int, backend: str) -> float:
+    """Take the muons through some turns; wall time without compiling [s]."""
+    if backend == "cpu":
+        loops.on_cpu(0, 0, muons, *arguments)  # over no block, so that compiling is not counted as tracking
+    begin = clock.perf_counter()
+    if backend == "cpu":
+        threads.share_out(loops.on_cpu, blocks, (muons, *arguments), 1)
+    else:
+        loops.on_gpu(arguments[0].size, muons, *arguments, backend="gpu")
+    return clock.perf_counter() - begin
 
 
 def _begin(bunch: Bunch, order: NDArray[np.int64]) -> tuple[int, float]:
@@ -232,12 +255,6 @@ def _dealt(order: NDArray[np.int64]) -> NDArray[np.int64]:
     blocks = order[: full * WIDTH].reshape(full, WIDTH)
     hands = threads.count()
     return np.concatenate([*(blocks[k::hands].ravel() for k in range(hands)), order[full * WIDTH :]])
-
-
-def _compile(loop: Callable[..., None], arguments: tuple[object, ...], backend: str) -> None:
-    """Call the loop over no block, so that compiling is not counted as tracking."""
-    if backend == "cpu":
-        loop(0, 0, *arguments)
 
 
 def _from_bunch(bunch: Bunch, tables: RingTables) -> Muons:

@@ -62,6 +62,16 @@ def _later(run23: tuple[float, float], run456: tuple[float, float]) -> dict[str,
 
 _BY_SET: dict[str, dict[str, Published]] = {
     "cbo_khz": _by_set((372.04, 415.98, 415.30, 371.69), ANALYSIS, "trackers, late times"),
+    # w(t) = w0 + A exp(-t/tA)/t + B exp(-t/tB)/t in cos(w(t) t + phase), w0 of the row above.
+    "cbo_drift_a_rad": _by_set((2.79, 2.88, 2.80, 6.82), ANALYSIS, "A of the drift model, station 12"),
+    "cbo_drift_ta_us": _by_set((61.1, 49.2, 56.6, 78.3), ANALYSIS, "tA of the drift model, station 12"),
+    "cbo_drift_b_rad": _by_set((5.63, 6.27, 6.18, 5.42), ANALYSIS, "B of the drift model, station 12"),
+    "cbo_drift_tb_us": _by_set((6.07, 6.18, 6.32, 6.54), ANALYSIS, "tB of the drift model, station 12"),
+    "cbo_lifetime_us": _by_set((250.0,) * 4, THESIS, "trackers, 200 to 300 us", 50.0),
+    "cbo_lifetime_calorimeters_us": _by_set((184.0, 116.0, 225.0, 188.0), ANALYSIS, "calorimeters, T-method fit"),
+    "cbo_amplitude_mm": _by_set(
+        (10.25,) * 4, "tracker CBO macros (J. Price, 2018), start values of fits", "commissioning, 8 to 12.5 mm", 2.25
+    ),
     "field_index": _by_set((0.1079, 0.1202, 0.1200, 0.1078), COMPUTED, "from the CBO frequency of a smooth ring"),
     # The split by data set is quoted without errors: those of the mean of Run-1 stand for them.
     "c_e_ppb": _by_set((471, 464, 534, 475), BEAM_DYNAMICS, "error: that of the Run-1 mean, 489 ppb", 53.0),

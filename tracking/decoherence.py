@@ -3,8 +3,8 @@ r"""Loss of coherence of a radial swing in closed form: the CBO frequency of eac
 A muon that passes a detector every T seconds is seen to swing at f = (1 - nu_x)/T. The mean radius of a beam is the sum
 of such lines, and its envelope the Fourier transform of their distribution. Two things spread the lines:
 
-- the momentum: df/d(delta) = -xi f_c - eta f, with the chromaticity xi and the slip eta = d ln T/d(delta). xi is negative:
-  the two cancel in part. Counted by turns instead of time, the slip would be missing;
+- the momentum: df/d(delta) = -xi f_c - eta f, with the chromaticity xi and the slip eta = d ln T/d(delta). xi is
+  negative, so that the two cancel in part. Counted by turns instead of time, the slip would be missing;
 - the amplitudes, through the multipoles of the quads above the quadrupole, at the momentum of the muon.
 """
 
@@ -102,11 +102,11 @@ def cbo_frequencies(linear: Optics, delta: ArrayLike, shift: ArrayLike = 0.0) ->
     tune, period = (
         np.polyval(np.polyfit(linear.deltas, column, 2), offset) for column in (linear.tunes[:, 0], linear.periods)
     )
-    return np.asarray((1.0 - tune - shift) / period)
+    return np.asarray((1.0 - tune - np.asarray(shift, np.float64)) / period)
 
 
-def envelope(swings: ArrayLike, frequencies: ArrayLike, time: ArrayLike) -> FloatArray:
-    """Amplitude of the mean radius, abs <Z exp(2 pi i f t)>: the Fourier transform of a beam's frequencies.
+def coherent(swings: ArrayLike, frequencies: ArrayLike, time: ArrayLike) -> ComplexArray:
+    """Mean of the muons' swings, <Z exp(2 pi i f t)>: the Fourier transform of a beam's frequencies.
 
     Parameters
     ----------
@@ -119,8 +119,8 @@ def envelope(swings: ArrayLike, frequencies: ArrayLike, time: ArrayLike) -> Floa
 
     Returns
     -------
-    FloatArray
-        Amplitudes (k,) [m].
+    ComplexArray
+        Phasors of the mean radius (k,) [m]; their sizes are the envelope.
     """
     turned = np.exp(2j * math.pi * np.outer(np.asarray(time, np.float64), np.asarray(frequencies, np.float64)))
-    return np.asarray(np.abs(turned @ np.asarray(swings, np.complex128)) / turned.shape[1])
+    return np.asarray(turned @ np.asarray(swings, np.complex128) / turned.shape[1])

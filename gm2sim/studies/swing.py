@@ -1,4 +1,4 @@
-"""The radial swing of a beam against time: what one observer sees of it from 25 us on, and what its frequencies make."""
+"""The radial swing of a beam against time: what one observer sees of it from 25 us on, and what is to be expected."""
 
 import math
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from gm2sim.studies.precession import jackknife, mean
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
 from tracking.cbo import Drift, Lifetime, Windows, drift, lifetime
-from tracking.decoherence import cbo_frequencies, envelope, radial_tune_shift
+from tracking.decoherence import cbo_frequencies, coherent, radial_tune_shift
 from tracking.muon import MASS
 from tracking.optics import Optics, optics
 from tracking.turns import Motion
@@ -77,7 +77,7 @@ class Swing:
         return np.asarray(np.abs(self.phasors(which)))
 
     def phase(self, which: Indices) -> Floats:
-        """Phase of the swing since injection, less that of the sums' frequency [rad], (windows,)."""
+        """Phase of the swing from some blocks, less that of the sums' line [rad], (windows,)."""
         return np.unwrap(np.angle(self.phasors(which)))
 
     @cached_property
@@ -85,18 +85,23 @@ class Swing:
         """Amplitude and its error [m], (windows,)."""
         return jackknife(self.amplitude, BLOCKS)
 
-    def frequency(self, which: Indices) -> Floats:
-        """Frequencies [Hz]: at 30 us, at 50 us, mean from 250 to 350 us, and of each step from window to window.
+    def frequencies(self, phase: Floats) -> Floats:
+        """Frequencies from the phases of the windows [Hz]: three, and those of the steps between windows.
 
-        The first is the slope of a parabola through three windows, the second the step between their neighbours.
+        The three are that at 30 us (slope of a parabola through the first three windows), that at 50 us (step between
+        its neighbours) and the mean from 250 to 350 us.
         """
-        phase = self.phase(which)
         at = [
             (-3.0 * phase[0] + 4.0 * phase[1] - phase[2]) / (2.0 * WINDOW),
             (phase[3] - phase[1]) / (2.0 * WINDOW),
             (phase[32] - phase[22]) / (10.0 * WINDOW),
         ]
         return self.line + np.concatenate([at, np.diff(phase) / WINDOW]) / (2.0 * math.pi)
+
+    @cached_property
+    def frequency(self) -> tuple[Floats, Floats]:
+        """:meth:`frequencies` of the beam and their errors [Hz]."""
+        return jackknife(lambda which: self.frequencies(self.phase(which)), BLOCKS)
 
     def life(self, amplitude: Floats) -> Lifetime:
         """Exponential through an envelope [m] from 30 to 300 us, weighed with the errors of this one."""
@@ -106,8 +111,7 @@ class Swing:
 
     def lifetime(self) -> Estimate:
         """Lifetime and its error from the jackknife of its inverse [s]; infinite where nothing decays."""
-        rate, error = jackknife(lambda which: 1.0 / self.life(self.amplitude(which)).tau, BLOCKS)
-        rate, error = float(rate), float(error)
+        rate, error = map(float, jackknife(lambda which: 1.0 / self.life(self.amplitude(which)).tau, BLOCKS))
         return (1.0 / rate, error / rate**2) if rate > 0.0 else (math.inf, math.inf)
 
     def drift(self, phase: Floats) -> Drift:
@@ -149,7 +153,7 @@ class Swing:
     @cached_property
     def swings(self) -> NDArray[np.complex128]:
         """Phasor of each muon of `there` at 30 us [m]."""
-        columns = line_columns(self.seen, self.optics.f_cbo)[:, self.there]
+        columns = line_columns(self.seen, self.line)[:, self.there]
         return np.array([phasor(column) for column in columns.T])
 
     @cached_property
@@ -161,8 +165,10 @@ class Swing:
         radial = np.abs(self.swings) ** 2 / (2.0 * at.beta_x[1])
         return np.stack([radial, vertical.mean(axis=0)], axis=1)
 
-    def expected(self, linear: Optics, *, momenta: bool = True, amplitudes: bool = True) -> Floats:
-        """Envelope from the frequencies of the muons with settled voltages, see :mod:`tracking.decoherence` [m].
+    def expected(self, linear: Optics, *, momenta: bool = True, amplitudes: bool = True) -> NDArray[np.complex128]:
+        """Line of each window from the frequencies of the muons, see :mod:`tracking.decoherence` [m], (windows,).
+
+        Voltages are the settled ones. The phase is that which the line of the sums lacks, as of :meth:`phasors`.
 
         Parameters
         ----------
@@ -179,7 +185,7 @@ class Swing:
         if amplitudes:
             plain = quad_settings(self.ring.config.with_(quads__multipoles=False))
             shift = radial_tune_shift(self.ring.tables, self.ring.quads, plain, delta, self.actions)
-        return envelope(self.swings, cbo_frequencies(linear, delta, shift), self.time - CENTRE)
+        return coherent(self.swings, cbo_frequencies(linear, delta, shift) - self.line, self.time - CENTRE)
 
 
 def injected_swing(case: Case, label: str, **changes: object) -> Swing:

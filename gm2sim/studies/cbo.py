@@ -11,7 +11,7 @@ from gm2sim.studies.injected import BLOCKS, CENTRE, phasor
 from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
 from gm2sim.studies.precession import jackknife
 from gm2sim.studies.registry import study
-from gm2sim.studies.swing import WINDOW, Indices, Swing, injected_swing, linear_optics, stored_swing
+from gm2sim.studies.swing import LIFE_END, WINDOW, Indices, Swing, injected_swing, linear_optics, stored_swing
 from tracking.cbo import Drift
 from tracking.optics import Optics
 
@@ -36,7 +36,7 @@ class Beams(NamedTuple):
 
 @study("cbo", key="cbo_lifetime_us", muons=2500)
 def cbo(case: Case) -> Finding:
-    """CBO of the injected beam: amplitude, frequencies, drift, lifetime; with and without damaged resistors, multipoles.
+    """CBO of the injected beam: amplitude, frequencies, drift, lifetime; with and without slow plates and multipoles.
 
     The same injected muons as configured, without the damaged resistors, and with pure quadrupoles besides; and the
     configured stored beam. Nothing decays. Mean radius at one azimuth against time, in windows of 10 us; errors from
@@ -243,9 +243,8 @@ def _envelopes(beams: Beams) -> Panel:
     first = beams.first
     size, _ = first.envelope
     fit = first.life(size)
-    curves.append(
-        Curve("exponential", first.time * _US, fit.amplitude * np.exp(-first.time / fit.tau) * _MM, line=True)
-    )
+    fine = np.linspace(CENTRE, LIFE_END, 91)
+    curves.append(Curve("exponential", fine * _US, fit.amplitude * np.exp(-fine / fit.tau) * _MM, line=True))
     return Panel("time [μs]", "CBO amplitude [mm]", tuple(curves))
 
 

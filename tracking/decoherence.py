@@ -11,6 +11,7 @@ of such lines, and its envelope the Fourier transform of their distribution. Two
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +29,7 @@ _PHASES = 8  # Gauss-Chebyshev nodes of each phase: exact for polynomials of deg
 
 
 def radial_tune_shift(
-    tables: RingTables, quads: QuadSettings, plain: QuadSettings, delta: ArrayLike, actions: ArrayLike
+    tables: RingTables, quads: Sequence[QuadSettings], plain: QuadSettings, delta: ArrayLike, actions: ArrayLike
 ) -> FloatArray:
     r"""Radial tune shift of muons by what the potential of some quads has beyond that of plain ones, to first order.
 
@@ -45,8 +46,10 @@ def radial_tune_shift(
     ----------
     tables
         The ring, for its functions of azimuth; its closed orbit must be near the axis.
-    quads, plain
-        Two settings of its quads, the second with pure quadrupoles.
+    quads
+        Settings of its quads, for example at some times (k).
+    plain
+        Quads that the shift counts from.
     delta
         Momentum offsets (n,).
     actions
@@ -55,11 +58,11 @@ def radial_tune_shift(
     Returns
     -------
     FloatArray
-        Tune shifts (n,).
+        Tune shifts (k, n).
     """
     reference = tables.reference
     nodes, weights = np.polynomial.legendre.leggauss(_PER_QUAD)
-    edges = np.array([quads.effective_edges(quad) for quad in tables.ring.quads])
+    edges = np.array([plain.effective_edges(quad) for quad in tables.ring.quads])
     half = 0.5 * (edges[:, 1] - edges[:, 0])
     places = (edges.mean(axis=1)[:, None] + half[:, None] * nodes).ravel()
     lattice = optics(tables, places).lattice
@@ -69,21 +72,21 @@ def radial_tune_shift(
         float(np.average(column[1:], weights=share)) for column in (lattice.beta_x, lattice.beta_y, lattice.dispersion)
     )
     unit = 1e-9 / (reference.p0_gev * reference.beta0)
-    strengths: ComplexArray = np.sum(
-        [
-            2.0 * part * reference.r0 * unit * (quads.coefficients(quad.name) - plain.coefficients(quad.name))
-            for quad, part in zip(tables.ring.quads, half, strict=True)
-        ],
-        axis=0,
-    )
+    lengths = dict(zip((quad.name for quad in tables.ring.quads), 2.0 * half * reference.r0 * unit, strict=True))
+    beyond = [
+        sum(length * (one.coefficients(name) - plain.coefficients(name)) for name, length in lengths.items())
+        for one in quads
+    ]
     j = np.asarray(actions, np.float64)
     a, b = np.sqrt(2.0 * j[:, 0] * beta_x), np.sqrt(2.0 * j[:, 1] * beta_y)
     cosine = np.cos(math.pi * (np.arange(_PHASES) + 0.5) / _PHASES)
     x = dispersion * np.asarray(delta, np.float64)[:, None, None] + a[:, None, None] * cosine[:, None]
     z = (x + 1j * b[:, None, None] * cosine) / R_REFERENCE
-    slopes = strengths[1:] * np.arange(1, strengths.size) / R_REFERENCE  # of d/dz: Re of it is d/dx
-    force = np.polynomial.polynomial.polyval(z, slopes).real
-    return np.asarray(beta_x / a * np.mean(force * cosine[:, None], axis=(1, 2)) / (2.0 * math.pi))
+    order = np.arange(1, plain.order + 1)
+    # d/dx of Re a_n z^n is Re n a_n z^(n-1)/r0: its mean with cos psi is linear in a_n.
+    means = np.array([np.mean(z ** (n - 1) * cosine[:, None], axis=(1, 2)) for n in order])
+    slopes = np.array(beyond)[:, 1:] * order / R_REFERENCE
+    return np.asarray(beta_x / a * (slopes @ means).real / (2.0 * math.pi))
 
 
 def cbo_frequencies(linear: Optics, delta: ArrayLike, shift: ArrayLike = 0.0) -> FloatArray:
@@ -96,7 +99,7 @@ def cbo_frequencies(linear: Optics, delta: ArrayLike, shift: ArrayLike = 0.0) ->
     delta
         Momentum offsets (n,).
     shift
-        What the multipoles add to the radial tunes (n,).
+        What is added to the radial tunes (n,), or (k, n).
     """
     offset = np.asarray(delta, np.float64)
     tune, period = (
@@ -105,22 +108,20 @@ def cbo_frequencies(linear: Optics, delta: ArrayLike, shift: ArrayLike = 0.0) ->
     return np.asarray((1.0 - tune - np.asarray(shift, np.float64)) / period)
 
 
-def coherent(swings: ArrayLike, frequencies: ArrayLike, time: ArrayLike) -> ComplexArray:
-    """Mean of the muons' swings, <Z exp(2 pi i f t)>: the Fourier transform of a beam's frequencies.
+def coherent(swings: ArrayLike, cycles: ArrayLike) -> ComplexArray:
+    """Mean of the muons' swings, <Z exp(2 pi i c)>: for c = f t the Fourier transform of a beam's frequencies.
 
     Parameters
     ----------
     swings
-        Phasor Z of each muon at time 0 (n,) [m].
-    frequencies
-        Of each muon (n,) [Hz].
-    time
-        Times (k,) [s].
+        Phasor Z of each muon at the start (n,) [m].
+    cycles
+        Periods that each muon has gone through at some times (k, n).
 
     Returns
     -------
     ComplexArray
         Phasors of the mean radius (k,) [m]; their sizes are the envelope.
     """
-    turned = np.exp(2j * math.pi * np.outer(np.asarray(time, np.float64), np.asarray(frequencies, np.float64)))
+    turned = np.exp(2j * math.pi * np.asarray(cycles, np.float64))
     return np.asarray(turned @ np.asarray(swings, np.complex128) / turned.shape[1])

@@ -41,7 +41,7 @@ def cbo(case: Case) -> Finding:
     The same injected muons as configured, without the damaged resistors, and with pure quadrupoles besides; and the
     configured stored beam. Nothing decays. Mean radius at one azimuth against time, in windows of 10 us; errors from
     the jackknife over muons. The formula is the Fourier transform of the CBO frequencies of these muons, to first order
-    from the momentum and the amplitudes of each (:mod:`tracking.decoherence`), with settled voltages.
+    from the momentum and the amplitudes of each and the voltages of the time (:mod:`tracking.decoherence`).
     """
     beams = _beams(case)
     data_set = data_set_of(case.config.run.run)
@@ -134,15 +134,14 @@ def _frequencies(beams: Beams, data_set: str) -> list[Number]:
         value, error = (column * _KHZ for column in one.frequency)
         rise, rise_error = jackknife(lambda which, one=one: _rise(one, which), BLOCKS)  # type: ignore[misc]
         formula = one.frequencies(np.unwrap(np.angle(one.expected(beams.linear)))) * _KHZ
-        early = one is not beams.first or one is beams.static  # the formula knows settled voltages only
         theirs = _published_frequencies(data_set) if k == 0 else (None, None, None)
         rows += [
-            Number(f"f_CBO at 30 us, {one.label}", value[0], error[0], "kHz", float(formula[0]) if early else None,
+            Number(f"f_CBO at 30 us, {one.label}", value[0], error[0], "kHz", float(formula[0]),
                    theirs[0], "the end of the recovery from scraping is in it"),
             Number(f"f_CBO late, {one.label}", value[2], error[2], "kHz", float(formula[2]), theirs[1],
                    f"mean from 250 to 350 us; linear optics: {one.optics.f_cbo * _KHZ:.2f} kHz"),
             Number(f"drift of f_CBO, {one.label}", float(rise) * _KHZ, float(rise_error) * _KHZ, "kHz",
-                   float(formula[2] - formula[1]) if early else None, theirs[2],
+                   float(formula[2] - formula[1]), theirs[2],
                    "from 50 us to the mean of 250 to 350 us"),
         ]  # fmt: skip
     return rows

@@ -7,7 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fields.quads import PlateNumbers
 from gm2sim.config import Config
+from gm2sim.injection import voltage_program
 from gm2sim.machine import Ring, quad_settings
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import BLOCKS, CENTRE, FIRST, LAST, Fill, line_columns, phasor
@@ -168,7 +170,8 @@ class Swing:
     def expected(self, linear: Optics, *, momenta: bool = True, amplitudes: bool = True) -> NDArray[np.complex128]:
         """Line of each window from the frequencies of the muons, see :mod:`tracking.decoherence` [m], (windows,).
 
-        Voltages are the settled ones. The phase is that which the line of the sums lacks, as of :meth:`phasors`.
+        The voltages are those of the middle between two windows. The phase is that which the line of the sums lacks, as
+        of :meth:`phasors`.
 
         Parameters
         ----------
@@ -177,15 +180,27 @@ class Swing:
         momenta : bool
             Whether momenta differ; else all muons have the mean one.
         amplitudes : bool
-            Whether the multipoles count.
+            Whether multipoles and changes of the voltages count.
         """
         delta = self.delta[self.there]
         delta = delta if momenta else np.full(delta.size, delta.mean())
-        shift = np.zeros(delta.size)
-        if amplitudes:
-            plain = quad_settings(self.ring.config.with_(quads__multipoles=False))
-            shift = radial_tune_shift(self.ring.tables, self.ring.quads, plain, delta, self.actions)
-        return coherent(self.swings, cbo_frequencies(linear, delta, shift) - self.line, self.time - CENTRE)
+        shift = self._shift(delta) if amplitudes else np.zeros((WINDOWS - 1, delta.size))
+        steps = (cbo_frequencies(linear, delta, shift) - self.line) * WINDOW
+        return coherent(self.swings, np.concatenate([np.zeros((1, delta.size)), np.cumsum(steps, axis=0)]))
+
+    def _shift(self, delta: Floats) -> Floats:
+        """Radial tune shift by everything but the settled quadrupole, between windows, (windows - 1, n)."""
+        quads, config = self.ring.quads, self.ring.config
+        program, names = voltage_program(config), [quad.name for quad in self.ring.layout.quads]
+        factors = {name: program.factors(name, self.time[:-1] + 0.5 * WINDOW) for name in names}
+        between = [
+            replace(
+                quads, plate_scale={name: _product(quads.plate_scale.get(name), factors[name][k]) for name in names}
+            )
+            for k in range(WINDOWS - 1)
+        ]
+        plain = quad_settings(config.with_(quads__multipoles=False))
+        return radial_tune_shift(self.ring.tables, between, plain, delta, self.actions)
 
 
 def injected_swing(case: Case, label: str, **changes: object) -> Swing:
@@ -212,6 +227,12 @@ def linear_optics(config: Config) -> Optics:
 
 def _uniform(config: Config) -> Config:
     return config.with_(beam__source="stored", magnet__map="uniform", magnet__map_file="", physics__spin=False)
+
+
+def _product(scale: PlateNumbers | None, factors: Floats) -> PlateNumbers:
+    """Factors on the voltages of the four plates of a quad."""
+    top, bottom, inner, outer = (float(one) for one in np.array(scale or (1.0,) * 4) * factors)
+    return top, bottom, inner, outer
 
 
 def _observer(config: Config) -> tuple[float]:

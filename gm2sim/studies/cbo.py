@@ -36,7 +36,7 @@ class Beams(NamedTuple):
 
 @study("cbo", key="cbo_lifetime_us", muons=2500)
 def cbo(case: Case) -> Finding:
-    """CBO of the injected beam: amplitude, frequencies, drift, lifetime; with and without slow plates and multipoles.
+    """CBO of the injected beam: amplitude, frequencies, drift, lifetime, with and without resistors and multipoles.
 
     The same injected muons as configured, without the damaged resistors, and with pure quadrupoles besides; and the
     configured stored beam. Nothing decays. Mean radius at one azimuth against time, in windows of 10 us; errors from

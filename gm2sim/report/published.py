@@ -62,6 +62,11 @@ def _later(run23: tuple[float, float], run456: tuple[float, float]) -> dict[str,
 
 _BY_SET: dict[str, dict[str, Published]] = {
     "cbo_khz": _by_set((372.04, 415.98, 415.30, 371.69), ANALYSIS, "trackers, late times"),
+    "cbo_lifetime_us": _by_set((250.0,) * 4, THESIS, "trackers, 200 to 300 us", 50.0),
+    "cbo_lifetime_calorimeters_us": _by_set((184.0, 116.0, 225.0, 188.0), ANALYSIS, "calorimeters, T-method fit"),
+    "cbo_amplitude_mm": _by_set(
+        (10.25,) * 4, "tracker CBO macros (J. Price, 2018), start values of fits", "commissioning, 8 to 12.5 mm", 2.25
+    ),
     "field_index": _by_set((0.1079, 0.1202, 0.1200, 0.1078), COMPUTED, "from the CBO frequency of a smooth ring"),
     # The split by data set is quoted without errors: those of the mean of Run-1 stand for them.
     "c_e_ppb": _by_set((471, 464, 534, 475), BEAM_DYNAMICS, "error: that of the Run-1 mean, 489 ppb", 53.0),
@@ -131,6 +136,25 @@ _ALWAYS: dict[str, Published] = {  # in Run-1
     "x_e_mean_mm": Published(6.0, _NAN, RECALLED, "Run-1"),
     "x_e_sigma_mm": Published(9.0, _NAN, RECALLED, "Run-1"),
 }
+
+
+class CboDrift(NamedTuple):
+    """Fit of w(t) = w0 + A exp(-t/tA)/t + B exp(-t/tB)/t to the mean radius, in cos(w(t) t + phase)."""
+
+    khz: float  # w0 / 2 pi
+    a_rad: float
+    ta_us: float
+    b_rad: float
+    tb_us: float
+
+
+CBO_DRIFT = {
+    "run1a": (CboDrift(372.04, 2.79, 61.1, 5.63, 6.07), CboDrift(372.25, 2.90, 81.8, 5.12, 7.7)),
+    "run1b": (CboDrift(415.98, 2.88, 49.2, 6.27, 6.18), CboDrift(416.11, 3.27, 52.8, 6.96, 6.6)),
+    "run1c": (CboDrift(415.30, 2.80, 56.6, 6.18, 6.32), CboDrift(415.49, 2.86, 72.8, 5.50, 8.5)),
+    "run1d": (CboDrift(371.69, 6.82, 78.3, 5.42, 6.54), CboDrift(372.06, 7.43, 95.1, 4.71, 9.0)),
+}
+"""Drift of the CBO by data set, trackers: the fit of ANALYSIS (station 12), and the later one of THESIS."""
 RUN1_MEANS = {
     "C_e": Published(489.0, 53.0, BEAM_DYNAMICS, "Run-1"),
     "C_p": Published(180.0, 13.0, BEAM_DYNAMICS, "Run-1"),

@@ -7,6 +7,7 @@ Each study is one file: a function of a :class:`gm2sim.studies.case.Case` under 
 :func:`gm2sim.studies.registry.study`, named here.
 """
 
+from gm2sim.studies.cbo import cbo
 from gm2sim.studies.differential_decay import differential_decay
 from gm2sim.studies.e_field import e_field
 from gm2sim.studies.edm import edm
@@ -31,6 +32,7 @@ from gm2sim.studies.sensitivity import sensitivity
 __all__ = [
     "Outcome",
     "Study",
+    "cbo",
     "differential_decay",
     "e_field",
     "edm",

@@ -12,7 +12,9 @@ from fields.plates import PlateGeometry, plate_series
 from fields.quads import POLARITY, QuadSettings
 from fields.ring import Ring
 from fields.storage import StorageField
-from tracking.detuning import Detuning, _mean_beta, _slopes_of_mean, detuning, first_order, tunes_of
+from tracking.bunch import Bunch
+from tracking.decoherence import cbo_frequencies, coherent, radial_tune_shift
+from tracking.detuning import Detuning, _mean_beta, _slopes_of_mean, detuning, first_order, tracked_tunes, tunes_of
 from tracking.optics import optics
 from tracking.stations import RingTables, ring_tables
 
@@ -104,6 +106,62 @@ def test_octupole_of_the_magnet_detunes_by_its_phase_average() -> None:
     # Left out: the weight (1 + x/R0) of the field. It makes a decupole of an octupole, which moves nothing at first
     # order. Coarser here than in a quad: the kicks of the free bends, (9 deg)^2/12 of the ripple of beta of 3 %.
     assert np.allclose(0.5 * (above - below), expected, rtol=3e-4, atol=0.0)
+
+
+def test_tune_shift_of_muons_on_axis_is_that_of_the_even_multipoles() -> None:
+    shape = {f"n{n}": plate_ratio(n) for n in range(3, 11)}
+    ring, plates = tables(), quads(**shape)
+    actions = np.array([[2e-4, 1e-5], [1e-5, 2e-4], [2e-4, 2e-4], [4e-4, 1e-4]]) * 0.1
+    found = radial_tune_shift(ring, [plates, quads()], quads(), np.zeros(4), actions)
+    # beta is its mean over the quads: its ripple of 3 % squared, times up to 10 for beta^5.
+    assert np.allclose(found[0], first_order(ring, plates, actions)[:, 0], rtol=1e-2, atol=1e-9)
+    assert not found[1].any()
+
+
+def off_momentum(ring: RingTables, delta: np.ndarray, amplitude: float) -> tuple[np.ndarray, np.ndarray]:
+    """Actions (n, 2) and radial tunes of muons that start an amplitude off the closed orbit of their momentum."""
+    found = optics(ring, [])
+    at = found.lattice
+    bunch = Bunch.empty(delta.size).with_momentum(delta, found.reference)
+    bunch.x[:] = at.x[0] + at.dispersion[0] * delta + amplitude
+    bunch.px[:] = at.px[0] + at.dispersion_px[0] * delta - at.alpha_x[0] / at.beta_x[0] * amplitude
+    bunch.y[:], bunch.py[:] = 0.5 * amplitude, -0.5 * at.alpha_y[0] / at.beta_y[0] * amplitude
+    actions, nu, _ = tracked_tunes(ring, found, bunch)
+    return actions, nu[:, 0]
+
+
+def test_tune_shift_of_muons_of_other_momenta_is_that_of_tracked_ones() -> None:
+    # A tenth of all multipoles of the plates, with both signs: half the difference is free of their second order.
+    delta = np.array([-2e-3, -1e-3, 0.0, 1e-3, 2e-3])  # up to 16 mm off the axis
+    shapes = [{f"n{n}": sign * 0.1 * plate_ratio(n) for n in range(3, 11)} for sign in (1, -1)]
+    (up, above), (down, below) = (off_momentum(tables(**shape), delta, 0.015) for shape in shapes)
+    found = radial_tune_shift(tables(), [quads(**shapes[0])], quads(), delta, 0.5 * (up + down))[0]
+    tracked = 0.5 * (above - below)
+    # Left out: ripples of beta and dispersion, 3 % squared times powers to 10, and the orbit's delta^2, 2e-3 of x.
+    assert np.allclose(found, tracked, rtol=0.02, atol=0.01 * np.abs(tracked).max())
+    assert np.ptp(tracked) > 0.5 * np.abs(tracked).max()  # the momentum matters
+
+
+def test_cbo_frequency_in_time_falls_less_with_momentum_than_by_turns() -> None:
+    # df/d(delta) = -xi f_c - eta f: the slip takes back a third to a half of what the chromaticity does.
+    found = optics(tables(), [])
+    step = 1e-4
+    up, down = cbo_frequencies(found, [step, -step])
+    slip = found.momentum_compaction - 1.0 / found.reference.gamma0**2
+    slope = -found.chromaticity_x * found.f_c - slip * found.f_cbo
+    # Central difference and the derivative from five momenta: third order, and rounding of differences of 1e-9.
+    assert math.isclose(float(up - down) / (2.0 * step), slope, rel_tol=1e-4)
+    assert 0.4 < slope / (-found.chromaticity_x * found.f_c) < 0.7
+    assert cbo_frequencies(found, [0.0], [1e-3])[0] == pytest.approx(found.f_cbo - 1e-3 * found.f_c, rel=1e-9)
+
+
+def test_envelope_of_a_gaussian_line_is_a_gaussian() -> None:
+    rng = np.random.default_rng(3)
+    time = np.array([0.0, 100e-6, 200e-6])
+    spread, muons = 1e3, 40_000
+    found = coherent(np.full(muons, 0.01j), np.outer(time, 370e3 + spread * rng.standard_normal(muons)))
+    expected = 0.01j * np.exp(-0.5 * (2.0 * math.pi * spread * time) ** 2 + 2j * math.pi * 370e3 * time)
+    assert np.allclose(found, expected, atol=4.0 * 0.01 / math.sqrt(muons))
 
 
 def test_default_kicks_keep_the_octupole_detuning_to_what_their_commutator_leaves() -> None:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gm2sim.report.published import DATA_SETS, data_set_of
+from gm2sim.report.published import THESIS, Published
 from gm2sim.studies.case import Case
 from gm2sim.studies.outcome import Curve, Estimate, Finding, Floats, Number, Panel
+from gm2sim.studies.phase_acceptance_injected import INJECTED, compare
 from gm2sim.studies.phase_map import PhaseMap, phase_map
 from gm2sim.studies.precession import BLOCKS, FIT_START, FIT_STOP, fit_times, fitted_shift, mean
 from gm2sim.studies.registry import study
@@ -27,43 +28,73 @@ def phase_acceptance(case: Case) -> Finding:
     """Phase-acceptance correction C_pa: a beam that drifts moves the phase of the positrons that are seen.
 
     C_pa = (d phi_beam/dt)/omega_a, phi_beam = -arg <V(x, y)> over the beam, V from decays flown to the calorimeters
-    (:mod:`gm2sim.studies.phase_map`; T. Albahri et al., Phys. Rev. Accel. Beams 24 (2021) 044002). Two parts: how
-    the beam of static fields moves, tracked with its moments at eight azimuths at every turn; and the measured
-    drift of height and vertical width of Run-1, which needs the damaged resistors. The result holds the second for
-    data sets of Run-1 only.
+    (:mod:`gm2sim.studies.phase_map`; T. Albahri et al., Phys. Rev. Accel. Beams 24 (2021) 044002). With damaged
+    resistors the beam is the injected one, tracked with them and without
+    (:mod:`gm2sim.studies.phase_acceptance_injected`); what the drift of height and vertical width that the trackers
+    measured makes of it stands beside. Without, it is the stored one, with its moments at eight azimuths at every turn.
     """
     found = phase_map(case, _DECAYS)
-    static, static_error = mean(np.array([_tracked(case, found, fill) for fill in range(_FILLS)]))
+    rows = _map_rows(case, found)
+    if case.config.scraping.slow_resistors != "none":
+        return Finding((*_injected(case, found), *rows), _panels(found), "No photons, side entries or pileup.")
+    static, error = mean(np.array([_tracked(case, found, fill) for fill in range(_FILLS)]))
+    first = Number("C_pa", static * _PPB, error * _PPB, "ppb", remark="moments of the stored beam, static fields")
+    return Finding((first, *rows), _panels(found), "No photons, side entries or pileup.")
+
+
+def _injected(case: Case, found: PhaseMap) -> tuple[Number, ...]:
+    """Rows of the injected beam with the damaged resistors, and of the measured drift."""
+    seen = compare(case, found)
     beam = case.drawn(_DRAWN, fill=_FILLS)
     x, y = beam.x, beam.y
-
-    def errors(value: Callable[[PhaseMap], float]) -> Estimate:
-        parts = np.array([value(found.without(k)) for k in range(BLOCKS)])
-        return value(found), math.sqrt(float(np.sum((parts - parts.mean()) ** 2)) * (BLOCKS - 1) / BLOCKS)
-
-    width = errors(lambda map_: _drifting(case, map_, x, lambda t: y * (1.0 + _WIDTH_DRIFT * t / y.std())))
-    height = errors(lambda map_: _drifting(case, map_, x, lambda t: y + _MEAN_DRIFT * t))
-    drifts = data_set_of(case.config.run.run) in DATA_SETS
-    parts = (static, width[0], height[0]) if drifts else (static,)
-    error = math.hypot(static_error, width[1], height[1]) if drifts else static_error
-    curvature = errors(lambda map_: float(map_.phase(0.0, 0.030) - map_.phase(0.0, 0.0)))
-    slope = errors(lambda map_: float(map_.phase(0.010, 0.0) - map_.phase(-0.010, 0.0)) / 0.020)
-    formula = _moments_formula(case, found, y)
-    table = (
-        Number("C_pa", sum(parts) * _PPB, error * _PPB, "ppb",
-               remark="tracked beam and measured drift" if drifts else "tracked beam"),
-        Number("static fields", static * _PPB, static_error * _PPB, "ppb", remark="moments of the tracked beam"),
-        Number("width drift", width[0] * _PPB, width[1] * _PPB, "ppb", formula * _PPB,
+    width = _errors(found, lambda map_: _drifting(case, map_, x, lambda t: y * (1.0 + _WIDTH_DRIFT * t / y.std())))
+    height = _errors(found, lambda map_: _drifting(case, map_, x, lambda t: y + _MEAN_DRIFT * t))
+    slow, static, change = seen.slow, seen.static, seen.change
+    resistors = case.config.scraping.slow_resistors
+    mean_y, rms_y = Published(_MEAN_DRIFT, math.nan, THESIS, "trackers"), Published(_WIDTH_DRIFT, math.nan, THESIS)
+    return (
+        Number("C_pa", slow.c_pa * _PPB, math.hypot(seen.slow_error.c_pa, seen.map_error) * _PPB, "ppb",
+               (static.c_pa + width[0] + height[0]) * _PPB,
+               remark=f"injected beam, resistors of {resistors}; formula: static and measured drift"),
+        Number("static voltages", static.c_pa * _PPB, seen.static_error.c_pa * _PPB, "ppb",
+               remark="same muons, good resistors"),
+        Number("resistors", change.c_pa * _PPB, math.hypot(seen.change_error.c_pa, seen.change_map_error) * _PPB, "ppb",
+               (width[0] + height[0]) * _PPB, remark="difference of the pairs; formula: measured drift"),
+        Number("error from the muons", seen.slow_error.c_pa * _PPB, unit="ppb"),
+        Number("error from the phase map", seen.map_error * _PPB, unit="ppb", remark=f"{_DECAYS} decays"),
+        Number("drift of the mean height", slow.mean, seen.slow_error.mean, "mm/ms",
+               remark="50 to 350 us, all around the ring"),
+        Number("drift of the mean height, trackers", slow.mean_seen, seen.slow_error.mean_seen, "mm/ms", None, mean_y,
+               "at 180 and 270 degrees"),
+        Number("drift of the vertical width", slow.width, seen.slow_error.width, "mm/ms",
+               remark="all around the ring"),
+        Number("drift of the vertical width, trackers", slow.width_seen, seen.slow_error.width_seen, "mm/ms", None,
+               rms_y, "at 180 and 270 degrees"),
+        Number("drift of the vertical width, static voltages", static.width, seen.static_error.width, "mm/ms"),
+        Number("measured width drift", width[0] * _PPB, width[1] * _PPB, "ppb", _moments_formula(case, found, y) * _PPB,
                remark=f"vertical width {_WIDTH_DRIFT:g} mm/ms; formula: curvature times d<y^2>/dt"),
-        Number("height drift", height[0] * _PPB, height[1] * _PPB, "ppb", remark=f"mean {_MEAN_DRIFT:g} mm/ms"),
+        Number("measured height drift", height[0] * _PPB, height[1] * _PPB, "ppb", remark=f"mean {_MEAN_DRIFT:g} mm/ms"),
+        Number("muons stored", float(seen.stored), remark=f"at 30 us, of {INJECTED * case.muons} injected"),
+    )  # fmt: skip
+
+
+def _errors(found: PhaseMap, value: Callable[[PhaseMap], float]) -> Estimate:
+    """A number made of the map, and its error by leaving out one part of the decays at a time."""
+    parts = np.array([value(found.without(k)) for k in range(BLOCKS)])
+    return value(found), math.sqrt(float(np.sum((parts - parts.mean()) ** 2)) * (BLOCKS - 1) / BLOCKS)
+
+
+def _map_rows(case: Case, found: PhaseMap) -> tuple[Number, ...]:
+    """What the map looks like."""
+    curvature = _errors(found, lambda map_: float(map_.phase(0.0, 0.030) - map_.phase(0.0, 0.0)))
+    slope = _errors(found, lambda map_: float(map_.phase(0.010, 0.0) - map_.phase(-0.010, 0.0)) / 0.020)
+    return (
         Number("phase at y = 30 mm", curvature[0] * _MRAD, curvature[1] * _MRAD, "mrad",
                remark="from that at the centre"),
         Number("radial slope of the phase", slope[0], slope[1], "mrad/mm", remark="between -10 and 10 mm"),
         Number("detected", float(found.counts[np.argmin(np.hypot(found.x, found.y))]) / _DECAYS * 1e2, unit="%",
                remark=f"of decays at the centre, above {case.config.fit.threshold_gev:g} GeV at the face"),
     )  # fmt: skip
-    remark = "No photons, side entries or pileup; the drift is one number for all data sets of Run-1."
-    return Finding(table, _panels(found), remark)
 
 
 def _tracked(case: Case, found: PhaseMap, fill: int) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from gm2sim.report.published import THESIS, Published
 from gm2sim.studies.case import Case
 from gm2sim.studies.outcome import Curve, Estimate, Finding, Floats, Number, Panel
-from gm2sim.studies.phase_acceptance_injected import INJECTED, compare
+from gm2sim.studies.phase_acceptance_injected import INJECTED, Measured, compare
 from gm2sim.studies.phase_map import PhaseMap, phase_map
 from gm2sim.studies.precession import BLOCKS, FIT_START, FIT_STOP, fit_times, fitted_shift, mean
 from gm2sim.studies.registry import study
@@ -49,31 +49,36 @@ def _injected(case: Case, found: PhaseMap) -> tuple[Number, ...]:
     x, y = beam.x, beam.y
     width = _errors(found, lambda map_: _drifting(case, map_, x, lambda t: y * (1.0 + _WIDTH_DRIFT * t / y.std())))
     height = _errors(found, lambda map_: _drifting(case, map_, x, lambda t: y + _MEAN_DRIFT * t))
-    slow, static, change = seen.slow, seen.static, seen.change
-    resistors = case.config.scraping.slow_resistors
-    mean_y, rms_y = Published(_MEAN_DRIFT, math.nan, THESIS, "trackers"), Published(_WIDTH_DRIFT, math.nan, THESIS)
+    measured = width[0] + height[0]
+    resistors, around = f"resistors of {case.config.scraping.slow_resistors}", "50 to 350 us, all around the ring"
+
+    def ppb(name: str, of: Measured, part: str, remark: str, formula: float | None = None) -> Number:
+        value, error = of.estimate(part)
+        return Number(
+            name, value * _PPB, error * _PPB, "ppb", None if formula is None else formula * _PPB, None, remark
+        )
+
+    def change(name: str, of: Measured, part: str, remark: str, measured: float | None = None) -> Number:
+        theirs = None if measured is None else Published(measured, math.nan, THESIS, "trackers")
+        return Number(f"change of the {name}", *of.estimate(part), "mm/ms", None, theirs, remark)
+
     return (
-        Number("C_pa", slow.c_pa * _PPB, math.hypot(seen.slow_error.c_pa, seen.map_error) * _PPB, "ppb",
-               (static.c_pa + width[0] + height[0]) * _PPB,
-               remark=f"injected beam, resistors of {resistors}; formula: static and measured drift"),
-        Number("static voltages", static.c_pa * _PPB, seen.static_error.c_pa * _PPB, "ppb",
-               remark="same muons, good resistors"),
-        Number("resistors", change.c_pa * _PPB, math.hypot(seen.change_error.c_pa, seen.change_map_error) * _PPB, "ppb",
-               (width[0] + height[0]) * _PPB, remark="difference of the pairs; formula: measured drift"),
-        Number("error from the muons", seen.slow_error.c_pa * _PPB, unit="ppb"),
-        Number("error from the phase map", seen.map_error * _PPB, unit="ppb", remark=f"{_DECAYS} decays"),
-        Number("drift of the mean height", slow.mean, seen.slow_error.mean, "mm/ms",
-               remark="50 to 350 us, all around the ring"),
-        Number("drift of the mean height, trackers", slow.mean_seen, seen.slow_error.mean_seen, "mm/ms", None, mean_y,
-               "at 180 and 270 degrees"),
-        Number("drift of the vertical width", slow.width, seen.slow_error.width, "mm/ms",
-               remark="all around the ring"),
-        Number("drift of the vertical width, trackers", slow.width_seen, seen.slow_error.width_seen, "mm/ms", None,
-               rms_y, "at 180 and 270 degrees"),
-        Number("drift of the vertical width, static voltages", static.width, seen.static_error.width, "mm/ms"),
+        ppb("C_pa", seen.slow, "c_pa", f"injected beam, {resistors}; formula: static and measured drift",
+            seen.static.value.c_pa + measured),
+        ppb("static voltages", seen.static, "c_pa", "same muons, good resistors"),
+        ppb("resistors", seen.change, "c_pa", "difference of the pairs; formula: measured drift", measured),
+        ppb("of muons that stay", seen.slow, "kept", "C_pa without those that are lost during the fit"),
+        ppb("of muons that are lost", seen.slow, "lost", "the rest: the edge of the beam leaves"),
+        Number("error from the phase map", seen.slow.of_map.c_pa * _PPB, unit="ppb", remark=f"{_DECAYS} decays"),
+        change("mean height", seen.slow, "mean", around),
+        change("mean height, trackers", seen.slow, "mean_seen", "at 180 and 270 degrees", _MEAN_DRIFT),
+        change("vertical width", seen.slow, "width", around),
+        change("vertical width, trackers", seen.slow, "width_seen", "at 180 and 270 degrees", _WIDTH_DRIFT),
+        change("vertical width, static voltages", seen.static, "width", around),
         Number("measured width drift", width[0] * _PPB, width[1] * _PPB, "ppb", _moments_formula(case, found, y) * _PPB,
                remark=f"vertical width {_WIDTH_DRIFT:g} mm/ms; formula: curvature times d<y^2>/dt"),
-        Number("measured height drift", height[0] * _PPB, height[1] * _PPB, "ppb", remark=f"mean {_MEAN_DRIFT:g} mm/ms"),
+        Number("measured height drift", height[0] * _PPB, height[1] * _PPB, "ppb",
+               remark=f"mean {_MEAN_DRIFT:g} mm/ms"),
         Number("muons stored", float(seen.stored), remark=f"at 30 us, of {INJECTED * case.muons} injected"),
     )  # fmt: skip
 

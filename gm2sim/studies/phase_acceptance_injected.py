@@ -109,8 +109,10 @@ def compare(case: Case, found: PhaseMap) -> Comparison:
     everyone = np.arange(BLOCKS)
     maps = np.array([both(everyone, found.without(k)) for k in range(found.vectors.shape[0])])
     spread = np.sqrt(np.sum((maps - maps.mean(axis=0)) ** 2, axis=0) * (maps.shape[0] - 1) / maps.shape[0])
-    drifts = [Measured(*(Drift(*map(float, row)) for row in rows)) for rows in zip(values, errors, spread, strict=True)]
-    return Comparison(*drifts, stored=round(float(slow.everyone[:, 0, 0].sum())))
+    slowly, statically, changed = (
+        Measured(*(Drift(*map(float, row)) for row in rows)) for rows in zip(values, errors, spread, strict=True)
+    )
+    return Comparison(slowly, statically, changed, round(float(slow.everyone[:, 0, 0].sum())))
 
 
 def drift_of_phase(case: Case, times: Floats, vector: NDArray[np.complex128]) -> float:
@@ -144,7 +146,7 @@ def watch(case: Case, resistors: str) -> Watched:
         np.array([columns[:, :, (block == k) & use].sum(axis=-1) for k in range(BLOCKS)])
         for use in (np.ones(muons.n, bool), kept)
     )
-    times = period * (first + step * np.arange(windows) + 0.5 * _EVERY * (window.size - 1))
+    times = np.asarray(period * (first + step * np.arange(windows) + 0.5 * _EVERY * (window.size - 1)), np.float64)
     return Watched(times, everyone, left)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from gm2sim.report.published import THESIS, Published
 from gm2sim.studies.case import Case
 from gm2sim.studies.outcome import Curve, Estimate, Finding, Floats, Number, Panel
-from gm2sim.studies.phase_acceptance_injected import INJECTED, Measured, compare
-from gm2sim.studies.phase_map import PhaseMap, phase_map
+from gm2sim.studies.phase_acceptance_injected import INJECTED, Measured, compare, drift_of_phase
+from gm2sim.studies.phase_map import PhaseMap, phase_map, powers
 from gm2sim.studies.precession import BLOCKS, FIT_START, FIT_STOP, fit_times, fitted_shift, mean
 from gm2sim.studies.registry import study
 
@@ -47,8 +47,8 @@ def _injected(case: Case, found: PhaseMap) -> tuple[Number, ...]:
     seen = compare(case, found)
     beam = case.drawn(_DRAWN, fill=_FILLS)
     x, y = beam.x, beam.y
-    width = _errors(found, lambda map_: _drifting(case, map_, x, lambda t: y * (1.0 + _WIDTH_DRIFT * t / y.std())))
-    height = _errors(found, lambda map_: _drifting(case, map_, x, lambda t: y + _MEAN_DRIFT * t))
+    width = _drifting(case, found, x, lambda t: y * (1.0 + _WIDTH_DRIFT * t / y.std()))
+    height = _drifting(case, found, x, lambda t: y + _MEAN_DRIFT * t)
     measured = width[0] + height[0]
     resistors, around = f"resistors of {case.config.scraping.slow_resistors}", "50 to 350 us, all around the ring"
 
@@ -119,11 +119,11 @@ def _tracked(case: Case, found: PhaseMap, fill: int) -> float:
     return -fitted_shift(period * np.arange(first, last), phase, case.lifetime) / case.omega_a
 
 
-def _drifting(case: Case, found: PhaseMap, x: Floats, height: Callable[[float], Floats]) -> float:
-    """(d phi/dt)/omega_a of muons whose heights are a function of the time since the fit began."""
+def _drifting(case: Case, found: PhaseMap, x: Floats, height: Callable[[float], Floats]) -> Estimate:
+    """(d phi/dt)/omega_a of muons whose heights are a function of the time since the fit began, and its error."""
     times = fit_times(9)
-    phase = np.array([-np.angle(found(x, height(t - times[0])).sum()) for t in times])
-    return -fitted_shift(times, phase, case.lifetime) / case.omega_a
+    sums = np.array([powers(x, height(t - times[0])).sum(axis=1) for t in times])
+    return _errors(found, lambda map_: drift_of_phase(case, times, sums @ map_.coefficients))
 
 
 def _moments_formula(case: Case, found: PhaseMap, y: Floats) -> float:

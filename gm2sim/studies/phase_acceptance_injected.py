@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import BLOCKS, Fill
 from gm2sim.studies.outcome import Estimate, Floats
-from gm2sim.studies.phase_map import PhaseMap, terms
+from gm2sim.studies.phase_map import PhaseMap, powers
 from gm2sim.studies.precession import FIT_START, FIT_STOP, fitted_shift, jackknife
 from tracking.bunch import Bunch, State
 
@@ -53,12 +53,12 @@ class Watched(NamedTuple):
     def drift(self, case: Case, found: PhaseMap, which: NDArray[np.int64]) -> Drift:
         """Drift of the beam that is made of some blocks."""
         everyone, kept = self.everyone[which].sum(axis=0), self.kept[which].sum(axis=0)
-        powers = found.coefficients.size
-        c_pa, stay = (drift_of_phase(case, self.times, found.coefficients @ sums[:powers]) for sums in (everyone, kept))
+        size = found.coefficients.size
+        c_pa, stay = (drift_of_phase(case, self.times, found.coefficients @ sums[:size]) for sums in (everyone, kept))
         return Drift(
             c_pa, stay, c_pa - stay,
-            *self._changes(everyone[0], *everyone[powers : powers + 2]),
-            *self._changes(everyone[0], *everyone[powers + 2 :]),
+            *self._changes(everyone[0], *everyone[size : size + 2]),
+            *self._changes(everyone[0], *everyone[size + 2 :]),
         )  # fmt: skip
 
     def _changes(self, count: Floats, y: Floats, y2: Floats) -> tuple[float, float]:
@@ -178,7 +178,7 @@ def columns_of(x: Floats, y: Floats, alive: NDArray[np.bool_], window: Floats) -
         [m, m^2]; the same two at the trackers.
     """
     seen = y[_TRACKERS]
-    rows = [*(terms(x, y) * alive).mean(axis=1), y.mean(axis=0), (y**2).mean(axis=0)]
+    rows = [*(powers(x, y) * alive).mean(axis=1), y.mean(axis=0), (y**2).mean(axis=0)]
     rows += [seen.mean(axis=0), (seen**2).mean(axis=0)]
     columns = np.array(rows).reshape(len(rows), -1, window.size, x.shape[-1])
     return np.asarray(np.einsum("cwsn,s->cwn", columns, window))

@@ -217,7 +217,7 @@ def collimator_metal(r: float, y: float, theta0: float, theta1: float, geometry:
         if theta0 < collimators[k, 0] <= theta1:
             x = r - geometry.radius
             distance = math.sqrt(x * x + y * y)
-            if collimators[k, 1] < distance < collimators[k, 2]:
+            if collimators[k, 1] < distance < collimators[k, 2] and not x * collimators[k, 4] < 0.0:
                 metal += collimators[k, 3]
     return metal
 

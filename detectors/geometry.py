@@ -130,7 +130,7 @@ class GeometryTables(NamedTuple):
     outer_radius: float
     half_height: float
     plates: FloatArray  # (sections, 9), columns of `_section`
-    collimators: FloatArray  # (collimators, 4) theta, radius of the hole, outer radius, thickness
+    collimators: FloatArray  # (collimators, 5) theta, radius of the hole, outer radius, thickness, side
     aluminium: FloatArray  # (2,) radiation length, ionisation [GeV/m]
     copper: FloatArray  # (2,)
 
@@ -207,7 +207,9 @@ class Geometry:
         box, chamber = self.calorimeter, self.chamber
         r, phi = np.array(chamber.corner_radius), np.array(chamber.corner_phi)
         ring = self.collimator_ring
-        collimators = [(c.theta, c.radius, ring.outer_radius, ring.thickness) for c in self.ring.collimators]
+        collimators = [
+            (c.theta, c.radius, ring.outer_radius, ring.thickness, float(c.side)) for c in self.ring.collimators
+        ]
         return GeometryTables(
             radius=self.ring.radius,
             field=B0_NOMINAL,
@@ -219,7 +221,7 @@ class Geometry:
             outer_radius=chamber.outer_radius,
             half_height=chamber.half_height,
             plates=np.array(_sections(self)).reshape(-1, 9),
-            collimators=np.array(collimators).reshape(-1, 4),
+            collimators=np.array(collimators).reshape(-1, 5),
             aluminium=np.array([ALUMINIUM.radiation_length, ALUMINIUM.ionisation]),
             copper=np.array([COPPER.radiation_length, COPPER.ionisation]),
         )

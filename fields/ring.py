@@ -73,13 +73,27 @@ class Quad:
 
 @dataclass(frozen=True)
 class Collimator:
-    """Ring of copper with a round hole; azimuth [rad], radius of the hole, outer radius and thickness [m]."""
+    """Ring of copper with a round hole, or half of one; azimuth [rad], radius of the hole, outer radius, thickness [m].
+
+    Attributes
+    ----------
+    side
+        0 for copper all around, -1 for a half on the inner side (copper at x < 0 only), 1 for one on the outer side
+        (x > 0): the kinds FULL, HALF_SRO and HALF_LRO of G2 CollimatorGeometry. One that is out is not in the ring.
+    """
 
     name: str
     theta: float
     radius: float = R_REFERENCE  # five collimators of 45 mm: best estimate (recalled), G1 rMin 45 mm
     outer_radius: float = 0.055  # G1 rMax
     thickness: float = 6.35e-3  # G1
+    side: int = 0
+
+    def __post_init__(self) -> None:
+        if self.side not in (-1, 0, 1):
+            raise ValueError(
+                f"side of collimator {self.name} = {self.side}: give -1 (inner half), 0 or 1 (outer half)."
+            )
 
 
 @dataclass(frozen=True)
@@ -170,6 +184,11 @@ class Ring:
     def quad_coverage(self) -> float:
         """Fraction of the circumference inside quads."""
         return sum(quad.length for quad in self.quads) / TWO_PI
+
+    @property
+    def has_full_collimator(self) -> bool:
+        """Whether a collimator has copper all around: whoever passes it in every turn stays inside the plates."""
+        return any(collimator.side == 0 for collimator in self.collimators)
 
     @classmethod
     def e989(cls) -> Ring:

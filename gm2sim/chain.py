@@ -1,5 +1,6 @@
 """The chain on one screen: from the stored muons of a fill to its digits, with the truth of every step."""
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from tracking.turns import TrackResult
 
 Histogram = NDArray[np.int32]
 _SNAPSHOT_TIMES = (0.0, 30e-6, 150e-6)  # when x and y of every muon are kept [s]
-# After scraping whoever passes the collimators in every turn is inside the plates too: they are 5 mm further out [s].
+# After scraping whoever passes a full collimator in every turn is inside the plates too: they are 5 mm further out [s].
 _PLATES_UNTIL = 30e-6
 
 
@@ -107,13 +108,14 @@ def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[T
     looked = {min(round(t / ring.reference.period / every) * every, last) for t in _SNAPSHOT_TIMES}
     marks = sorted(looked | {kicked, last})
     stretches, snapshots = [], []
+    plates_until = _PLATES_UNTIL - ring.reference.period if ring.layout.has_full_collimator else math.inf
     for start, stop in pairwise(marks):
         here = (muons.state == State.STORED) & (muons.theta == 0.0)
         snapshots.append(Snapshot(start, muons.time[here], muons.x[here], muons.y[here], muons.number[here]))
         result = ring.track(
             muons, stop - start, every=every, observers=(np.radians(settings.observer_deg),), moments=True,
             kicked=start < kicked, metal_key=key if setup.injected else None,
-            plates=setup.injected and start * ring.reference.period < _PLATES_UNTIL - ring.reference.period,
+            plates=setup.injected and start * ring.reference.period < plates_until,
             backend=setup.backend, progress=False,
         )  # fmt: skip
         muons = result.bunch

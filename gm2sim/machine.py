@@ -40,6 +40,7 @@ from tracking.stations import RingTables, ring_tables
 from tracking.turns import TrackResult, track
 
 _PER_PERCENT = 1e-3 / 1e-2  # mrad per percent -> rad per unit
+_SIDES = {"full": 0, "inner": -1, "outer": 1}  # of the copper of a collimator
 
 
 def layout(config: Config) -> Layout:
@@ -47,7 +48,13 @@ def layout(config: Config) -> Layout:
     factories = {"e989": Layout.e989, "reference": Layout.reference, "continuous": Layout.continuous}
     ring = factories[config.ring.layout]()
     radius = config.ring.collimator_radius_mm * 1e-3
-    return replace(ring, collimators=tuple(replace(one, radius=radius) for one in ring.collimators))
+    kinds = config.ring.collimators or ("full",) * len(ring.collimators)
+    collimators = tuple(
+        replace(one, radius=radius, side=_SIDES[kind])
+        for one, kind in zip(ring.collimators, kinds, strict=True)
+        if kind != "out"
+    )
+    return replace(ring, collimators=collimators)
 
 
 def storage_field(config: Config) -> StorageField:

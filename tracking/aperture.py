@@ -37,8 +37,8 @@ def outside(u, v, radius2, half_x, half_y):
 
 @scalar
 def misses(u, v, m, marks):
-    """Whether a muon is outside the aperture of a mark."""
-    return outside(u, v, marks.radius2[m], marks.half_x[m], marks.half_y[m])
+    """Whether a muon is outside the aperture of a mark; the open side of a half collimator takes none."""
+    return not marks.side[m] * u < 0.0 and outside(u, v, marks.radius2[m], marks.half_x[m], marks.half_y[m])
 
 
 @scalar

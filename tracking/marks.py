@@ -29,6 +29,7 @@ class _Wanted(NamedTuple):
     half_y: float = math.inf
     outer: float = 0.0
     thickness: float = 0.0
+    side: float = 0.0
 
 
 class _Side(NamedTuple):
@@ -81,13 +82,14 @@ def make_marks(
     rows, kinds = _side_rows(tables, table, sides, changes, before)
     first = np.cumsum([0] + [len(side.rows) for side in sides]).astype(np.int64)
     r0 = tables.reference.r0
-    columns = np.array([mark[2:] for mark in wanted], dtype=np.float64).reshape(len(wanted), 5)
+    columns = np.array([mark[2:] for mark in wanted], dtype=np.float64).reshape(len(wanted), 6)
     return Marks(
         theta=np.array([mark.theta for mark in wanted], dtype=np.float64),
         observer=np.array([mark.observer for mark in wanted], dtype=np.int64),
         radius2=(columns[:, 0] / r0) ** 2,
         half_x=columns[:, 1] / r0,
         half_y=columns[:, 2] / r0,
+        side=columns[:, 5].copy(),
         outer2=(columns[:, 3] / r0) ** 2,
         thickness=columns[:, 4].copy(),
         station=table.piece_station[pieces],
@@ -105,7 +107,7 @@ def _apertures(tables: RingTables, collimators: bool, plates: bool) -> list[_Wan
     found: list[_Wanted] = []
     if collimators:
         found += [
-            _Wanted(c.theta, COLLIMATOR, c.radius, outer=c.outer_radius, thickness=c.thickness)
+            _Wanted(c.theta, COLLIMATOR, c.radius, outer=c.outer_radius, thickness=c.thickness, side=c.side)
             for c in tables.ring.collimators
         ]
     if plates:

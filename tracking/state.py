@@ -48,6 +48,7 @@ class Marks(NamedTuple):
     radius2: FloatArray  # squared radius inside which a muon must be
     half_x: FloatArray  # and half the width and height
     half_y: FloatArray
+    side: FloatArray  # 0, or the sign of x at which there is copper
     outer2: FloatArray  # squared radius of the metal's outer edge
     thickness: FloatArray  # of the metal [m]
     station: IntArray  # (m,) stations that lie before it

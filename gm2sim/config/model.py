@@ -29,6 +29,9 @@ class RingSection(Section):
         "e989", description="as built, symmetric four-fold reference, or quads everywhere (analytic)"
     )
     collimator_radius_mm: float = Field(45.0, gt=5, le=60, description="aperture of the five collimators")
+    collimators: tuple[Literal["full", "inner", "outer", "out"], ...] = Field(
+        (), description="C1 to C5: full, copper on the inner or outer side only (half), or out; all full if empty"
+    )
 
 
 class MagnetSection(Section):
@@ -316,6 +319,9 @@ class Config(Section):
             raise ConfigError(
                 f"rf.off_us = {self.rf.off_us:g} us is not after rf.on_us = {self.rf.on_us:g} us: give a later end"
             )
+        given = len(self.ring.collimators)
+        if given not in (0, 5):
+            raise ConfigError(f"ring.collimators holds {given} words: give one for each of C1 to C5, or none")
         quads = 1 if self.ring.layout == "continuous" else 8
         for name in ("offset_x_mm", "offset_y_mm", "roll_mrad"):
             given = len(getattr(self.quads, name))

@@ -74,9 +74,8 @@ class Fill:
     """
 
     def __init__(self, case: Case, **changes: object) -> None:
-        self.config = case.config.with_(
-            beam__source="injected", magnet__map="uniform", magnet__map_file="", physics__spin=False, **changes
-        )
+        fixed = {"beam__source": "injected", "magnet__map": "uniform", "magnet__map_file": "", "physics__spin": False}
+        self.config = case.config.with_(**(fixed | changes))
         self.case = case
         self.ring = Ring(self.config)
         self.key = FillKey(case.seed, self.config.run.run, 0, 0)

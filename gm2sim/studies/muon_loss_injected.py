@@ -56,7 +56,7 @@ def injected_muon_loss(case: Case) -> Finding:
     chosen = case.config.scraping.slow_resistors
     slow = chosen if chosen != "none" else (data_set.removeprefix("run") if data_set else "1a")
     sized = Case(case.config, INJECTED * case.muons, case.seed)
-    beams = [survival(sized, resistors) for resistors in ("none", slow)]
+    beams = [survival(sized, scraping__slow_resistors=resistors) for resistors in ("none", slow)]
     case.muon_turns += sized.muon_turns
     labels = ("static voltages", f"resistors of {slow}")
     rows = []
@@ -90,9 +90,9 @@ def injected_muon_loss(case: Case) -> Finding:
     ), "Static fields but for the resistors; injected muons.")  # fmt: skip
 
 
-def survival(case: Case, resistors: str) -> Survival:
-    """Follow a fill to the end of the fit."""
-    fill = Fill(case, scraping__slow_resistors=resistors)
+def survival(case: Case, **changes: object) -> Survival:
+    """Follow a fill to the end of the fit, with settings changed as for :class:`gm2sim.studies.injected.Fill`."""
+    fill = Fill(case, **changes)
     last = math.ceil(fit_times()[-1] / fill.ring.reference.period) + 2
     ends = fill.follow(fill.muons.select(fill.stored), last - LAST)
     period = fill.ring.reference.period  # by turns: the clock of an orbit that left the range of numbers is not known

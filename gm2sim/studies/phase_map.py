@@ -56,7 +56,7 @@ class PhaseMap:
 
     def __call__(self, x: ArrayLike, y: ArrayLike) -> Vectors:
         """V at places [m], any shape."""
-        return np.asarray(np.tensordot(self.coefficients, _terms(x, y), axes=(0, 0)))
+        return np.asarray(np.tensordot(self.coefficients, powers(x, y), axes=(0, 0)))
 
     def phase(self, x: ArrayLike, y: ArrayLike) -> Floats:
         """What the place adds to the phase of the wiggle [rad]."""
@@ -117,10 +117,11 @@ def _decays(case: Case, decays: int) -> tuple[Positrons, Vectors]:
 
 def _smooth(x: Floats, y: Floats, vectors: Vectors, counts: NDArray[np.int64]) -> PhaseMap:
     """Least squares of the polynomial."""
-    found, *_ = np.linalg.lstsq(_terms(x, y).T, vectors.sum(axis=0), rcond=None)
+    found, *_ = np.linalg.lstsq(powers(x, y).T, vectors.sum(axis=0), rcond=None)
     return PhaseMap(x, y, vectors, counts, found)
 
 
-def _terms(x: ArrayLike, y: ArrayLike) -> Floats:
+def powers(x: ArrayLike, y: ArrayLike) -> Floats:
+    """Powers of x and y that the smooth map is a sum of, shape (9, ...) for places [m] of shape (...)."""
     u, v = np.asarray(x, float) / _UNIT, np.asarray(y, float) / _UNIT
     return np.stack([u**j * v**k for j, k in _POWERS])

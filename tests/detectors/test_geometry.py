@@ -1,6 +1,7 @@
 """Places of calorimeters, chamber, plates and collimators."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,6 +133,14 @@ def test_collimator_is_a_ring_from_45_to_55_mm():
     for distance, metal in ((0.044, 0.0), (0.046, 0.00635), (0.054, 0.00635), (0.056, 0.0)):
         assert collimator_metal(R0, distance, theta - 1e-3, theta + 1e-3, TABLES) == metal
     assert collimator_metal(R0, 0.05, theta + 1e-3, theta + 2e-3, TABLES) == 0.0
+
+
+@pytest.mark.parametrize(("side", "inner", "outer"), [(-1, 0.00635, 0.0), (1, 0.0, 0.00635)])
+def test_half_collimator_has_copper_on_its_side_only(side, inner, outer):
+    one = replace(RING.collimators[2], side=side)
+    tables = Geometry(ring=replace(RING, collimators=(one,))).tables()
+    for x, metal in ((-0.050, inner), (0.050, outer)):
+        assert collimator_metal(R0 + x, 0.0, one.theta - 1e-3, one.theta + 1e-3, tables) == metal
 
 
 def test_cells_cover_the_turn():

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,15 @@ def test_collimators_kickers_and_detectors_lie_on_the_ring(ring: Ring) -> None:
     assert len(ring.calorimeters) == 24
     azimuths = [c.theta for c in ring.collimators] + [c.theta for c in ring.calorimeters]
     assert all(0.0 <= theta < TWO_PI for theta in azimuths)
+
+
+def test_collimator_is_full_or_half() -> None:
+    ring = Ring.e989()
+    assert ring.has_full_collimator
+    halves = tuple(replace(one, side=-1) for one in ring.collimators)
+    assert not replace(ring, collimators=halves).has_full_collimator
+    with pytest.raises(ValueError, match="side of collimator C1 = 2: give -1"):
+        replace(ring.collimators[0], side=2)
 
 
 def test_kickers_of_the_ring_as_built_are_between_quads() -> None:

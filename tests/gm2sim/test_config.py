@@ -52,6 +52,8 @@ def test_every_key_with_one_letter_changed_is_refused_with_the_nearest_name(name
         ("magnet.map", "measured", ["magnet.map", "measured", "'uniform'"]),
         ("magnet.field_t", float("nan"), ["magnet.field_t", "finite"]),
         ("run.fills", "many", ["run.fills", "many", "integer"]),
+        ("ring.collimators", ["full", "hlaf", "out", "out", "out"], ["ring.collimators", "'hlaf'", "'inner'", "'out'"]),
+        ("ring.collimators", ["full"] * 4, ["ring.collimators", "4 words", "C1 to C5"]),
     ],
 )
 def test_a_value_out_of_bounds_is_named_with_its_limit_and_unit(key, value, words):

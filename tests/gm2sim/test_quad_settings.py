@@ -3,9 +3,10 @@
 import pytest
 
 from fields.quads import QuadSettings
+from fields.ring import Ring as Layout
 from gm2sim.analysis import field_index
 from gm2sim.config import ConfigError, load
-from gm2sim.machine import Ring, quad_settings
+from gm2sim.machine import Ring, layout, quad_settings
 
 # f_CBO of the four Run-1 data sets [kHz]: nkinnaird/PrecessionFrequencyAnalysis @54b9b45
 MEASURED = {"run1a": 372.04, "run1b": 415.98, "run1c": 415.30, "run1d": 371.69}
@@ -30,6 +31,13 @@ def test_pure_quadrupoles_keep_the_field_index_of_the_plates() -> None:
     pure, whole = load("gasgun"), load("gasgun", {"quads.multipoles": True})
     assert field_index(pure) == field_index(whole)
     assert not quad_settings(pure).coefficients("Q1 long")[3:].any()
+
+
+def test_collimators_are_full_half_or_out() -> None:
+    assert layout(load("run1a")) == Layout.e989()
+    kinds = ("full", "inner", "outer", "out", "full")
+    found = layout(load("run1a").with_(ring__collimators=kinds)).collimators
+    assert [(one.name, one.side) for one in found] == [("C1", 0), ("C2", -1), ("C3", 1), ("C5", 0)]
 
 
 def test_displacements_go_to_their_quads() -> None:

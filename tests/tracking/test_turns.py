@@ -1,13 +1,14 @@
 """Stop times, collimators, observers: what happens to a muon, and that nothing else does."""
 
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
 from fields.quads import QuadSettings
-from fields.ring import Ring
+from fields.ring import Collimator, Ring
 from fields.storage import StorageField
 from gpu import threads
 from tracking.bunch import Bunch, State, momentum
@@ -158,6 +159,39 @@ def test_collimator_freezes_a_muon_where_it_hits() -> None:
     assert np.array_equal(first.min(axis=0)[lost], result.turn[lost])
     elapsed = (result.time - start.time)[lost] / REF.period
     assert np.abs(elapsed - result.turn[lost] - result.theta[lost] / (2 * math.pi)).max() < 0.007 * 40
+
+
+@pytest.mark.parametrize("stop", [math.inf, 1e-9], ids=["in a lane", "alone"])
+@pytest.mark.parametrize(("side", "taken"), [(0, [1, 1, 1, 1]), (-1, [1, 0, 1, 0]), (1, [0, 1, 0, 1])])
+def test_half_collimator_takes_muons_on_its_side_only(side: int, taken: list[int], stop: float) -> None:
+    # At a collimator at theta = 0 the muons stand where they start: 46 mm from the axis, grazing and well inside.
+    one = replace(RING.collimators[0], theta=0.0, side=side)
+    ring = replace(RING, collimators=(one,))
+    made = Bunch.empty(6).with_momentum(0.0, REF)
+    made.x[:] = [-46e-3, 46e-3, -1e-6, 1e-6, -44.999e-3, 44.999e-3]
+    made.y[2:4] = 45.001e-3
+    made.stop_time[:] = stop
+    made = made._replace(stop_time=made.stop_time)
+    found = track(made, ring_tables(ring, QuadSettings.ideal(), StorageField.uniform(B0)), 1).bunch
+    lost = found.state == State.LOST_COLLIMATOR
+    assert lost.tolist() == [bool(k) for k in taken] + [False, False]
+    assert np.array_equal(found.x[lost], made.x[lost])
+
+
+def test_halves_take_together_what_a_full_collimator_takes() -> None:
+    start = bunch(300, seed=5, size=16e-3)._replace(stop_time=np.full(300, np.inf))
+
+    def lost(collimators: tuple[Collimator, ...]) -> np.ndarray:
+        ring = replace(RING, collimators=collimators)
+        return track(start, ring_tables(ring, QuadSettings.ideal(), StorageField.uniform(B0)), 40).bunch.turn
+
+    full = RING.collimators[2]
+    inner, outer = (lost((replace(full, side=side),)) for side in (-1, 1))
+    assert np.array_equal(np.minimum(inner, outer), lost((full,)))
+    assert np.array_equal(lost((replace(full, side=-1), replace(full, side=1))), lost((full,)))
+    assert np.all(lost(()) == 40)
+    assert 0 < (inner < 40).sum() < 300
+    assert not np.array_equal(inner, outer)
 
 
 def test_muon_far_outside_is_lost_without_a_warning() -> None:

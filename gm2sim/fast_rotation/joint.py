@@ -36,7 +36,7 @@ _REPEATS_ALONE, _REPEATS = 8, 3
 _FIRST_WIDTH = 9e3  # of the first a(f) [Hz]
 _SMOOTH_SHARE = 1e3  # a(f) of the next fit is smoothed by this [Hz]
 _FLOOR = 1e-7  # of a(f): far out it would count with 30 times its share
-_SMOOTH_FREQUENCY, _SMOOTH_PHASE = 3e3, 0.02  # of the bunches of a simulation [Hz], [turns]
+_SMOOTH_FREQUENCY, _SMOOTH_PHASE = 2e3, 0.01  # of the bunches of a simulation [Hz], [turns]
 _COMMON = 1e-3  # share of the mean bunch in that of each frequency: where there are no muons
 _TINY = 1e-12  # variance of the sum of shares
 
@@ -165,7 +165,7 @@ def conditional(
     weight: ArrayLike | None = None,
     settings: Settings | None = None,
 ) -> Floats:
-    """Distribution of phases at each frequency, from simulated muons, smoothed by 3 kHz and a fiftieth of a turn.
+    """Distribution of phases at each frequency, from simulated muons, smoothed by 2 kHz and a hundredth of a turn.
 
     Parameters
     ----------

@@ -2,7 +2,15 @@
 
 from gm2sim.fast_rotation.analysis import FastRotation, Radii, analyse_fast_rotation, electric_field_correction
 from gm2sim.fast_rotation.debunching import Debunching, debunch
-from gm2sim.fast_rotation.muons import Comparison, Truth, analyse_muons, variations
+from gm2sim.fast_rotation.joint import JointFit, conditional, joint_fit
+from gm2sim.fast_rotation.muons import (
+    Comparison,
+    JointComparison,
+    Truth,
+    analyse_muons,
+    joint_fit_of_muons,
+    variations,
+)
 from gm2sim.fast_rotation.reference import form_factor
 from gm2sim.fast_rotation.settings import Settings
 from gm2sim.fast_rotation.signal import Passages, Revolution, delta_of_energy, measured_ring, passages, smooth_ring
@@ -11,6 +19,8 @@ __all__ = [
     "Comparison",
     "Debunching",
     "FastRotation",
+    "JointComparison",
+    "JointFit",
     "Passages",
     "Radii",
     "Revolution",
@@ -18,10 +28,13 @@ __all__ = [
     "Truth",
     "analyse_fast_rotation",
     "analyse_muons",
+    "conditional",
     "debunch",
     "delta_of_energy",
     "electric_field_correction",
     "form_factor",
+    "joint_fit",
+    "joint_fit_of_muons",
     "measured_ring",
     "passages",
     "smooth_ring",

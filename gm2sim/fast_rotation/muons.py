@@ -4,14 +4,19 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gm2sim.fast_rotation.analysis import FastRotation, Radii, analyse_fast_rotation, electric_field_correction
 from gm2sim.fast_rotation.background import MODELS
+from gm2sim.fast_rotation.joint import JointFit, conditional, joint_fit
 from gm2sim.fast_rotation.reference import form_factor
 from gm2sim.fast_rotation.settings import Settings
 from gm2sim.fast_rotation.signal import Floats, Passages, Revolution, passages, smooth_ring
 from tracking.muon import Reference
+
+Mask = NDArray[np.bool_]
+
+_JOINT_STOP = 101e-6  # end of the signal for the joint fit [s]
 
 
 class Truth(NamedTuple):
@@ -124,6 +129,101 @@ def analyse_muons(
     spread = float(np.std(left_out)) * np.sqrt(len(parts) - 1.0) if left_out else float("nan")
     density = _histogram(1.0 / relation.period_of(offset), share, chosen)
     return Comparison(total, result, Truth(radii, density), result.c_e_ppb - radii.c_e_ppb, float(spread))
+
+
+@dataclass(frozen=True, eq=False)
+class JointComparison:
+    """Joint fit beside the truth.
+
+    Attributes
+    ----------
+    fit : JointFit
+        Of all muons.
+    truth : Radii
+        Moments of their momenta.
+    difference_ppb, difference_error_ppb : float
+        C_e of the fit less that of the truth, of "halves" the mean of both; error by jackknife over groups of muons.
+    """
+
+    fit: JointFit
+    truth: Radii
+    difference_ppb: float
+    difference_error_ppb: float
+
+
+def joint_fit_of_muons(
+    delta: ArrayLike,
+    time: ArrayLike,
+    *,
+    n: float,
+    reference: Reference,
+    revolution: Revolution | None = None,
+    weight: ArrayLike | None = None,
+    guide: str = "own",
+    groups: int = 10,
+    settings: Settings | None = None,
+) -> JointComparison:
+    """Joint fit of momentum and injection time to the fast rotation of simulated muons, beside their momenta.
+
+    Parameters
+    ----------
+    delta, time, weight
+        Muons, see :func:`gm2sim.fast_rotation.signal.passages`.
+    n
+        Field index.
+    reference
+        Reference of the ring.
+    revolution
+        Time of one turn against momentum; that of a smooth ring if not given.
+    guide : str
+        Whose bunches the fit is given: "own", those of the muons themselves; "halves", each half of the muons has
+        those of the other half, as if a simulation stood beside a measurement; "none", one shape for all frequencies.
+    groups : int
+        Groups of muons of the jackknife; below 2 there is no error of the difference.
+    settings
+        Its start, window, azimuth and t0_near.
+
+    Raises
+    ------
+    ValueError
+        As :func:`gm2sim.fast_rotation.signal.passages` and :func:`gm2sim.fast_rotation.joint.joint_fit` do, and for
+        another guide.
+    """
+    if guide not in ("own", "halves", "none"):
+        raise ValueError(f"the guide {guide!r} of the joint fit is not known: choose own, halves or none.")
+    chosen = Settings(replicas=0) if settings is None else settings
+    relation = smooth_ring(n, reference) if revolution is None else revolution
+    offset, at = np.asarray(delta, np.float64), np.asarray(time, np.float64)
+    share = np.ones_like(offset) if weight is None else np.asarray(weight, np.float64)
+
+    def one(which: Mask, other: Mask | None) -> tuple[JointFit, Radii]:
+        signal = passages(
+            offset[which], at[which], relation, reference, weight=share[which], azimuth=chosen.azimuth, stop=_JOINT_STOP
+        )
+        bunches = None
+        if other is not None:
+            bunches = conditional(
+                offset[other], at[other], relation, reference, weight=share[other], settings=chosen
+            )  # fmt: skip
+        muons = float(share[which].sum() ** 2 / (share[which] ** 2).sum())
+        fit = joint_fit(
+            signal, n=n, reference=reference, muons=muons, revolution=relation, bunches=bunches, settings=chosen
+        )
+        return fit, electric_field_correction(relation.x_e_of(offset[which]), share[which], n, reference)
+
+    def difference(keep: Mask) -> float:
+        pairs: tuple[tuple[Mask, Mask | None], ...] = ((keep, None if guide == "none" else keep),)
+        if guide == "halves":
+            pairs = ((keep & odd, keep & ~odd), (keep & ~odd, keep & odd))
+        return float(np.mean([fit.radii.c_e_ppb - true.c_e_ppb for fit, true in (one(*pair) for pair in pairs)]))
+
+    odd, everyone = np.arange(offset.size) % 2 == 1, np.ones(offset.size, bool)
+    fit, truth = one(everyone, None if guide == "none" else everyone)
+    group = np.arange(offset.size) // 2 % max(groups, 1)  # as many of each half in each
+    left_out = [difference(group != g) for g in range(groups)] if groups > 1 else []
+    error = float(np.std(left_out)) * np.sqrt(groups - 1.0) if left_out else float("nan")
+    found = difference(everyone) if guide == "halves" else fit.radii.c_e_ppb - truth.c_e_ppb
+    return JointComparison(fit, truth, found, float(error))
 
 
 def _histogram(frequency: Floats, weight: Floats, settings: Settings) -> Floats:

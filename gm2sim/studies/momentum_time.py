@@ -13,7 +13,7 @@ _BINS = 16
 _PPB, _MM, _NS = 1e9, 1e3, 1e9
 
 
-@study("momentum-time", muons=400_000)
+@study("momentum-time", muons=300_000)
 def momentum_time(case: Case) -> Finding:
     """Momentum-time correlation: mean x_e by injection time, and what it does to C_e.
 

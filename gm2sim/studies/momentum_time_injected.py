@@ -3,7 +3,7 @@
 import numpy as np
 
 from gm2sim.studies.case import Case
-from gm2sim.studies.fast_rotation import momenta
+from gm2sim.studies.fast_rotation import correlation_panel, joint, momenta
 from gm2sim.studies.outcome import Curve, Finding, Number, Panel
 from gm2sim.studies.precession import mean
 
@@ -17,7 +17,7 @@ def injected_momentum_time(case: Case) -> Finding:
 
     Early and late parts of a bunch meet other parts of the kick, so other momenta of them are stored. The analysis
     takes all momenta to have one time profile (:mod:`gm2sim.fast_rotation`): its C_e is set beside that of the
-    momenta, plain and with the form factor of each momentum.
+    momenta, plain and with the form factor of each momentum, and that of the joint fit, which finds the correlation.
     """
     beam = momenta(case)
     x_e = beam.optics.mean_dispersion * beam.delta
@@ -28,7 +28,7 @@ def injected_momentum_time(case: Case) -> Finding:
     width = np.array([x_e[part].std() for part in parts])
     (curve, covariance) = np.polyfit(beam.time * _NS, x_e * _MM, _CURVE, cov=True)
     (slope, height), errors = np.polyfit(beam.time * _NS, x_e * _MM, 1, cov=True)
-    plain, corrected = beam.compare(corrected=False), beam.compare(corrected=True)
+    plain, corrected, fits = beam.compare(corrected=False), beam.compare(corrected=True), joint(beam)
     truth = plain.truth.radii
     between = float(np.var(here)) - float(np.mean(bars**2))
     n, reference = beam.optics.field_index, beam.reference
@@ -37,6 +37,7 @@ def injected_momentum_time(case: Case) -> Finding:
         Number("bias of C_e", plain.difference_ppb, plain.difference_error_ppb, "ppb", None, None,
                "fast rotation less momenta, same muons"),
         Number("bias with form factor", corrected.difference_ppb, corrected.difference_error_ppb, "ppb", 0.0),
+        *fits.rows(),
         Number("C_e of the momenta", truth.c_e_ppb, scale * mean(x_e**2)[1] * _PPB, "ppb"),
         Number("slope of x_e", float(slope), float(np.sqrt(errors[0, 0])), "mm/ns", remark="straight line"),
         Number("curvature of x_e", float(curve[0]) * 40.0**2, float(np.sqrt(covariance[0, 0])) * 40.0**2, "mm",
@@ -55,6 +56,7 @@ def injected_momentum_time(case: Case) -> Finding:
             Curve("second order", fine, np.polyval(curve, fine), line=True),
             Curve("straight line", fine, slope * fine + height, line=True),
         )),
+        correlation_panel(beam, fits),
         Panel("injection time [ns]", "width of x_e [mm]", (
             Curve("stored", middle * _NS, width * _MM, width / np.sqrt(2.0 * np.array([p.size for p in parts])) * _MM),
         )),

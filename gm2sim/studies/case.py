@@ -11,7 +11,7 @@ from gm2sim.machine import layout, quad_settings, stored_beam
 from gm2sim.studies.outcome import Floats
 from gm2sim.studies.precession import Precession, measure
 from gpu.rng import FillKey
-from tracking.bunch import Bunch
+from tracking.bunch import Bunch, State
 from tracking.muon import LIFETIME, MASS, Reference, magic_momentum
 from tracking.optics import Optics, optics
 from tracking.source import sample
@@ -115,6 +115,15 @@ class Case:
         bunch = sample(beam, key, self.muons if n is None else n, self.optics)
         bunch.stop_time[:] = np.inf
         return bunch
+
+    def stored(self, turns: int) -> Bunch:
+        """Those of :meth:`drawn` that no collimator takes in some turns.
+
+        The draw knows the linear motion only: of the muons at the edge of the aperture the multipoles of the plates
+        push a percent out, and without apertures such a muon would be followed to where no field is known.
+        """
+        muons = self.drawn()
+        return muons.select(self.track(muons, turns, spin=False).bunch.state == State.STORED)
 
     def delta(self, bunch: Bunch) -> Floats:
         """Momentum offset outside the quads, p/p0 - 1."""

@@ -25,7 +25,7 @@ def e_field(case: Case) -> Finding:
     radial force averages to zero on a closed orbit, so the mean electric field is x_e - R0 delta whatever the
     arrangement of quads. The next order is that of exact circular orbits, :func:`circular_shift`.
     """
-    muons, many = case.drawn(), case.drawn(DRAWN)
+    muons, many = case.stored(_TURNS), case.drawn(DRAWN)
     off = case.precession(muons, _TURNS)
     magic = case.precession(case.at_momentum(muons, case.delta_magic), _TURNS)
     tracked = 1.0 - off.omega / magic.omega

@@ -30,7 +30,7 @@ def pitch(case: Case) -> Finding:
     <psi^2> = J <(1 + alpha^2)/beta>/2.
     """
     many = case.drawn(DRAWN)
-    muons = case.at_momentum(case.drawn(), case.delta_magic)
+    muons = case.at_momentum(case.stored(_TURNS), case.delta_magic)
     around = optics(case.tables, 2.0 * math.pi * np.arange(1, _PLACES) / _PLACES).lattice
     oscillating = case.precession(muons, _TURNS)
     start = case.optics.lattice

@@ -47,7 +47,7 @@ def quad_misalignment(case: Case) -> Finding:
     strength = gradient / (reference.beta0 * LIGHT_SPEED * reference.b0 * reference.r0)
     kicks = np.full(_INSIDE, strength * (end - start) * reference.r0 / _INSIDE)  # of each lens over the displacement
 
-    muons = case.drawn()
+    muons = case.stored(_TURNS)
     plain = case.precession(muons, _TURNS, tables).omega
     rows, curves, shifts = [], [], []
     for axis, step in steps:

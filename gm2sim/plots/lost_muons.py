@@ -48,7 +48,7 @@ def lost_muons(losses: Losses, edges: ArrayLike | None = None) -> Plot:
     bottom.plot(US * late, summed, color=BLUE, linewidth=1.6, label="simulated, decay divided out")
     bottom.plot([US * _STOP] * 2, _PUBLISHED, color=ORANGE, linewidth=3.0, label="Run-1 sets, 70 μs after 30 μs")
     bottom.set_ylim(0, None)
-    legend(bottom, loc="upper right")
+    legend(bottom, loc="lower right")
     plot.describe(
         f"Muon losses. Above: the share of the stored muons lost per microsecond, against time on logarithmic axes. "
         f"Below: lost since 30 us, {total:.2f} +- {total_error:.2f} % by 100 us; published for the sets of Run-1 "

@@ -21,7 +21,8 @@ def study_plot(outcome: "Outcome") -> Plot:
         Its panels are drawn from left to right.
     """
     panels = outcome.panels
-    plot = Plot(4.2 * max(len(panels), 2), 3.6)
+    lines = max((len(panel.curves) for panel in panels if len(panel.curves) > 1), default=0)
+    plot = Plot(4.2 * max(len(panels), 2), 3.6 + 0.17 * lines)
     columns: dict[str, np.ndarray] = {}
     for number, panel in enumerate(panels):
         axes = dress(plot.add_subplot(1, len(panels), number + 1), panel.x_label, panel.y_label, panel.title)
@@ -40,7 +41,8 @@ def study_plot(outcome: "Outcome") -> Plot:
             columns |= {f"{number + 1}: {panel.x_label}, {curve.label}": x}
             columns |= {f"{number + 1}: {panel.y_label}, {curve.label}": y}
         if len(panel.curves) > 1:
-            legend(axes)
+            # Above the axes: some panels are full of points.
+            legend(axes, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, fontsize=8)
     plot.suptitle(f"{outcome.study}{f', {outcome.data_set}' if outcome.data_set else ''}: {outcome.result}",
                   color=INK, fontsize=10.5, x=0.01, ha="left")  # fmt: skip
     plot.describe(f"{outcome.summary}. {outcome.result}.", **columns)

@@ -40,7 +40,7 @@ def test_electric_field_correction_of_a_beam_is_the_next_order_within_1_ppb(idea
     # What is left: the pitch of a muon of another momentum, 2 <delta> C_p = 0.3 ppb, within its scatter.
     assert rest.error < 0.2
     assert found.result.formula == pytest.approx(found.result.value, abs=2.0)  # leading order, 1e-3 of it
-    assert found.muon_turns == 2 * 256 * 1000
+    assert found.muon_turns == 3 * 256 * 1000  # who is stored, at its momentum, at the magic one
 
 
 def test_pitch_correction_of_a_beam_is_half_the_mean_square_slope(ideal: Config) -> None:

@@ -25,12 +25,12 @@ def conditions_show(
     """
     from gm2sim.conditions import open_conditions
     from gm2sim.conditions.show import channels, overview
-    from gm2sim.config import load
+    from gm2sim.config import resolve
     from gm2sim.machine import calorimeter_settings
     from gm2sim.terminal import print_records
 
     flags = {} if run_number is None else {"run.run": run_number}
-    config = load(preset, overrides(set_) | flags)
+    config = resolve(preset, overrides(set_) | flags, {"run.run": "--run"}).config
     run = config.run.run
     conditions = open_conditions(config.conditions.file, calorimeter_settings(config).digitizer)
     found = channels(conditions, folder, run, subrun) if folder else overview(conditions, run, subrun)

@@ -3,9 +3,8 @@
 from functools import cached_property
 
 from detectors.digitizer import ChannelConstants, DigitizerSettings, channel_constants
-from gm2sim.conditions.folders import CALO_GAIN, CALO_PEDESTAL
 from gm2sim.conditions.interval import EVERY_RUN, Interval
-from gm2sim.conditions.table import ConditionsError, Table, known_folder
+from gm2sim.conditions.table import Table, known_folder
 
 
 class BuiltinConditions:
@@ -29,12 +28,9 @@ class BuiltinConditions:
 
     def interval(self, folder: str, run: int, subrun: int = 0) -> Interval:
         """Every run there is; see :class:`gm2sim.conditions.Conditions`."""
-        name = known_folder(folder).name
-        if name not in (CALO_GAIN.name, CALO_PEDESTAL.name):
-            raise ConditionsError(f"the program has no constants of its own for {name}: name a conditions.file")
+        known_folder(folder)
         return EVERY_RUN
 
     def table(self, folder: str, run: int, subrun: int = 0) -> Table:
         """The constants of a folder; see :class:`gm2sim.conditions.Conditions`."""
-        interval = self.interval(folder, run, subrun)
-        return Table.of(known_folder(folder), interval, self._constants._asdict())
+        return Table.of(known_folder(folder), self.interval(folder, run, subrun), self._constants._asdict())

@@ -83,8 +83,8 @@ class FileConditions:
                 raise ConditionsError(f"{name} in {self._name}: {err}") from None
             self._validity[name] = validity
             self._tables[name] = [
-                _table(FOLDERS[name], validity.interval(place), entry.table, self._name)
-                for place, entry in enumerate(entries)
+                _table(FOLDERS[name], interval, entry.table, self._name)
+                for interval, entry in zip(validity.intervals, entries, strict=True)
             ]
 
     @property
@@ -111,7 +111,7 @@ class FileConditions:
                 f"{self._name} has no {name} for run {run} subrun {subrun}: the intervals beside it are {there}; "
                 "add one or move an end"
             )
-        return self._tables[name][found[0]]
+        return self._tables[name][found]
 
     @property
     def _name(self) -> str:

@@ -41,6 +41,11 @@ class Validity:
     spans : sequence of (first, last)
         In any order; an interval whose ``last`` is None holds until the next one begins, or for ever.
 
+    Attributes
+    ----------
+    intervals : list of Interval
+        One for each of ``spans``, all with an end.
+
     Raises
     ------
     ValueError
@@ -50,11 +55,13 @@ class Validity:
     def __init__(self, spans: Sequence[tuple[Subrun, Subrun | None]]) -> None:
         self._order = sorted(range(len(spans)), key=lambda k: spans[k][0])
         self._firsts = [spans[k][0] for k in self._order]
-        nexts: list[Subrun | None] = [*self._firsts[1:], None]
-        self._intervals: list[Interval] = []
-        for k, following in zip(self._order, nexts, strict=True):
-            first, last = spans[k]
-            interval = Interval(first, last or _before(following))
+        found: dict[int, Interval] = {}
+        for at, place in enumerate(self._order):
+            following = self._firsts[at + 1] if at + 1 < len(spans) else None
+            first, last = spans[place]
+            if following == first:
+                raise ValueError(f"two intervals begin at {first[0]}.{first[1]}: keep one of them")
+            interval = found[place] = Interval(first, last or _before(following))
             if last is not None and last < first:
                 raise ValueError(f"the interval {interval} ends before it begins: give a later last")
             if following is not None and interval.last >= following:
@@ -62,23 +69,19 @@ class Validity:
                 raise ValueError(
                     f"the interval {interval} overlaps the next, which begins at {following_one}: end it before that"
                 )
-            self._intervals.append(interval)
+        self.intervals = [found[place] for place in range(len(spans))]
 
-    def find(self, run: int, subrun: int) -> tuple[int, Interval] | None:
-        """Place in ``spans``, and interval, that hold for a subrun; None in a gap."""
+    def find(self, run: int, subrun: int) -> int | None:
+        """Place in ``spans`` of the interval that holds for a subrun; None in a gap."""
         at = bisect_right(self._firsts, (run, subrun)) - 1
-        if at < 0 or (run, subrun) > self._intervals[at].last:
+        if at < 0 or (run, subrun) > self.intervals[self._order[at]].last:
             return None
-        return self._order[at], self._intervals[at]
-
-    def interval(self, place: int) -> Interval:
-        """The interval of one place in ``spans``, with its end."""
-        return self._intervals[self._order.index(place)]
+        return self._order[at]
 
     def around(self, run: int, subrun: int) -> str:
         """The intervals on both sides of a gap, for a message."""
         at = bisect_right(self._firsts, (run, subrun))
-        return " and ".join(str(one) for one in self._intervals[max(at - 1, 0) : at + 1])
+        return " and ".join(str(self.intervals[place]) for place in self._order[max(at - 1, 0) : at + 1])
 
 
 def _before(following: Subrun | None) -> Subrun:

@@ -306,6 +306,11 @@ def test_show_lists_folders_and_channels(capsys: pytest.CaptureFixture[str], tmp
     out = capsys.readouterr().out
     assert "calo_gain" in out
     assert "calo_pedestal" in out
+    Path(path).write_text(Path(path).read_text().replace("run1a built in", "[/red]"))
+    assert gm2sim("conditions", "show", "run1a", "--folder", "calo_gain", "--set", f"conditions.file={path}") == 0
+    out = capsys.readouterr().out
+    assert "[/red]" in out
+    assert "counts_per_gev [counts/GeV]" in out
 
 
 def test_rows_for_people_are_those_of_the_table() -> None:

@@ -1,11 +1,12 @@
 """The command line: each command parses and calls one library function of the same name."""
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from gm2sim.cli_conditions import conditions_app
+from gm2sim.cli_options import Json, Preset, Set, overrides, print_json, show
 
 app = typer.Typer(
     name="gm2sim",
@@ -18,13 +19,8 @@ app = typer.Typer(
 )
 raw_app = typer.Typer(help="Look into raw files and verify them.", no_args_is_help=True)
 app.add_typer(raw_app, name="raw")
+app.add_typer(conditions_app, name="conditions")
 
-Preset = Annotated[str, typer.Argument(metavar="PRESET_OR_TOML", help="a preset (see gm2sim presets) or a .toml file")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="override one value, for example quads.voltage_kv=18.0"),
-]
-Json = Annotated[bool, typer.Option("--json", help="print machine-readable JSON and nothing else")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the output folder of a run")]
 RawFiles = Annotated[list[Path], typer.Argument(metavar="FILE...", help="raw files (.mid)")]
 
@@ -67,8 +63,8 @@ def run(
 
     flags = {"run.fills": fills, "run.subruns": subruns, "run.run": run_number, "run.seed": seed}
     names = {"run.fills": "--fills", "run.subruns": "--subruns", "run.run": "--run", "run.seed": "--seed"}
-    overrides = _overrides(set_) | {key: value for key, value in flags.items() if value is not None}
-    resolved = resolve(preset, overrides, names)
+    values = overrides(set_) | {key: value for key, value in flags.items() if value is not None}
+    resolved = resolve(preset, values, names)
     with RunDisplay(quiet=as_json) as display:
         summary = simulate(
             resolved.config, out, preset=preset, backend=backend, resume=resume, force=force, report=report,
@@ -77,7 +73,7 @@ def run(
     if summary is None:  # not rank 0
         return
     if as_json:
-        _print_json(summary)
+        print_json(summary)
     else:
         display.finish(summary, out)
 
@@ -93,7 +89,7 @@ def presets(as_json: Json = False) -> None:
 
     found = find()
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         print_table("Presets", ("name", "what it is"), list(found.items()))
 
@@ -107,10 +103,10 @@ def config(preset: Preset, set_: Set = None, as_json: Json = False) -> None:
     from gm2sim.config import resolve
     from gm2sim.terminal import say
 
-    resolved = resolve(preset, _overrides(set_))
+    resolved = resolve(preset, overrides(set_))
     if as_json:
         content = resolved.config.model_dump(mode="json")
-        _print_json({"hash": resolved.config.hash, "config": content, "origin": resolved.origin})
+        print_json({"hash": resolved.config.hash, "config": content, "origin": resolved.origin})
     else:
         say("\n".join(resolved.lines()))
 
@@ -139,14 +135,14 @@ def optics(
     from gm2sim.optics import optics as measure
     from gm2sim.terminal import print_table, say
 
-    found = measure(load(preset, _overrides(set_)), azimuths, beam=plots is not None, scan_steps=scan)
+    found = measure(load(preset, overrides(set_)), azimuths, beam=plots is not None, scan_steps=scan)
     files: list[Path] = []
     if plots is not None:
         from gm2sim.optics_pictures import write_plots
 
         files = write_plots(found, plots, kind)
     if as_json:
-        _print_json(found.content() | ({"plots": [str(path) for path in files]} if files else {}))
+        print_json(found.content() | ({"plots": [str(path) for path in files]} if files else {}))
         return
     rows = [
         (name, f"{value:.9g}" if error is None else f"{value:.6g} ± {error:.2g}", unit, meaning)
@@ -187,10 +183,10 @@ def track(
     from gm2sim.track import track as follow
 
     found = follow(
-        load(preset, _overrides(set_)), bunch, turns, out, every=every, observers=observer or (0.0,), kicked=kicked,
+        load(preset, overrides(set_)), bunch, turns, out, every=every, observers=observer or (0.0,), kicked=kicked,
         place=at, backend=backend, force=force, progress=not as_json,
     )  # fmt: skip
-    _show(found.record() if as_json else found, as_json, say)
+    show(found.record() if as_json else found, as_json, say)
 
 
 @app.command()
@@ -202,7 +198,7 @@ def studies(as_json: Json = False) -> None:
     from gm2sim.studies.display import list_rows
     from gm2sim.terminal import print_records
 
-    _show(list_rows(), as_json, lambda rows: print_records("Studies", rows))
+    show(list_rows(), as_json, lambda rows: print_records("Studies", rows))
 
 
 @app.command()
@@ -224,10 +220,10 @@ def study(
     from gm2sim.studies.display import check_picture, save_plot, say_outcome
 
     check_picture(plot)
-    found = run_study(name, load(preset, _overrides(set_)), muons=muons, seed=seed)
+    found = run_study(name, load(preset, overrides(set_)), muons=muons, seed=seed)
     if plot is not None:
         save_plot(found, plot)
-    _show(found.record() if as_json else found, as_json, say_outcome)
+    show(found.record() if as_json else found, as_json, say_outcome)
 
 
 @app.command()
@@ -244,7 +240,7 @@ def reproduce(
     from gm2sim.studies.reproduce import reproduce as make
 
     found = make(what, seed=seed)
-    _show([row.record() for row in found] if as_json else found, as_json, say_corrections)
+    show([row.record() for row in found] if as_json else found, as_json, say_corrections)
 
 
 @app.command()
@@ -258,7 +254,7 @@ def fit(folder: Folder, as_json: Json = False) -> None:
 
     result = fit_run(folder)
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         rows = [(name, f"{value:.9g}", f"{error:.3g}", unit) for name, value, error, unit in result["parameters"]]
         print_table(f"Wiggle fit of {folder}: {result['verdict']}", ("parameter", "value", "error", "unit"), rows)
@@ -287,7 +283,7 @@ def raw_ls(
     from gm2sim.raw import ls
     from gm2sim.terminal import print_records
 
-    _show(ls(file), as_json, lambda rows: print_records(file.name, rows))
+    show(ls(file), as_json, lambda rows: print_records(file.name, rows))
 
 
 @raw_app.command("dump")
@@ -306,7 +302,7 @@ def raw_dump(
 
     tree = dump(file, event, bank)
     if as_json:
-        _print_json(tree)
+        print_json(tree)
     else:
         say("\n".join(dump_lines(tree)))
 
@@ -322,7 +318,7 @@ def raw_check(files: RawFiles, as_json: Json = False) -> None:
 
     problems = {str(file): [str(problem) for problem in check(file)] for file in files}
     if as_json:
-        _print_json(problems)
+        print_json(problems)
     else:
         for file, found in problems.items():
             for problem in found:
@@ -342,7 +338,7 @@ def doctor(as_json: Json = False) -> None:
     from gm2sim.doctor import doctor as examine
     from gm2sim.terminal import print_records
 
-    _show(examine(), as_json, lambda rows: print_records("gm2sim doctor", rows))
+    show(examine(), as_json, lambda rows: print_records("gm2sim doctor", rows))
 
 
 @app.command()
@@ -357,27 +353,4 @@ def bench(
     from gm2sim.bench import bench as measure
     from gm2sim.terminal import print_records
 
-    _show(measure(quick=quick), as_json, lambda rows: print_records("gm2sim bench", rows))
-
-
-def _overrides(pairs: list[str] | None) -> dict[str, Any]:
-    from gm2sim.config import ConfigError
-
-    found: dict[str, Any] = {}
-    for pair in pairs or []:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {pair} has no '=': write --set section.key=value")
-        found[key.strip()] = value.strip()
-    return found
-
-
-def _show(rows: Any, as_json: bool, display: Any) -> None:
-    if as_json:
-        _print_json(rows)
-    else:
-        display(rows)
-
-
-def _print_json(content: Any) -> None:
-    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+    show(measure(quick=quick), as_json, lambda rows: print_records("gm2sim bench", rows))

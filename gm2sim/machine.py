@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.calorimeter import CalorimeterSettings
-from detectors.digitizer import ChannelConstants, DigitizerSettings, channel_constants
+from detectors.digitizer import ChannelConstants, DigitizerSettings
 from detectors.geometry import Geometry
 from detectors.shower import CALORIMETERS, CRYSTALS
 from detectors.sipm import SipmSettings
@@ -27,6 +27,7 @@ from fields.total import FieldTables, field_tables
 from fields.transients import FieldDrift
 from fields.trolley import fit_multipoles, simulate_run
 from gm2sim.bunch_fills import muons_for_fills, next_muons
+from gm2sim.conditions import CALORIMETER_FOLDERS, Conditions, calorimeter_constants, open_conditions, require
 from gm2sim.config import Config
 from gm2sim.injection import Injection, bunch_profile, changes, kicker_pulses
 from gpu.rng import FillKey
@@ -314,14 +315,18 @@ class Setup:
     fields: FieldTables
     geometry: Geometry
     calorimeters: CalorimeterSettings
+    conditions: Conditions
     backend: str
     given: TrackingBunch | None = None  # the muons of a file, for all fills
+    subrun: int = 0  # that the constants are looked up for
 
     @classmethod
     def of(cls, config: Config, backend: str = "cpu") -> "Setup":
-        """Fit and tabulate what the configuration describes."""
-        ring = Ring(config)
+        """Fit and tabulate what the configuration describes; constants must be there for all its subruns."""
         settings = calorimeter_settings(config)
+        conditions = open_conditions(config.conditions.file, settings.digitizer)
+        require(conditions, CALORIMETER_FOLDERS, config.run.run, config.run.subruns)
+        ring = Ring(config)
         return cls(
             config=config,
             ring=ring,
@@ -329,6 +334,7 @@ class Setup:
             fields=field_tables(ring.storage, ring.quads, ring.layout, _falloff_map(config)),
             geometry=Geometry(ring=ring.layout),
             calorimeters=settings,
+            conditions=conditions,
             backend=backend,
             given=muons_for_fills(config, ring.reference, ring.momentum_acceptance, ring.layout)
             if config.beam.source == "file"
@@ -359,7 +365,11 @@ class Setup:
     @cached_property
     def constants(self) -> ChannelConstants:
         """Gains and pedestals of every channel; drawn by a kernel, so not before the kernels are compiled."""
-        return channel_constants(self.calorimeters.digitizer)
+        return calorimeter_constants(self.conditions, self.config.run.run, self.subrun)
+
+    def in_subrun(self, subrun: int) -> "Setup":
+        """The same with the constants of another subrun of the run."""
+        return self if subrun == self.subrun else replace(self, subrun=subrun)
 
     def empty_histogram(self) -> NDArray[np.int32] | None:
         """Room for the Q-method histograms of one flush, (24, 54, bins); None when they are switched off."""

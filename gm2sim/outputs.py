@@ -154,13 +154,22 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def subrun_is_done(paths: SubrunPaths, config: Config) -> bool:
-    """Whether a subrun is there, of this configuration, with every checksum right: sums decide, not names."""
+def subrun_is_done(paths: SubrunPaths, config: Config, conditions: str = "built in") -> bool:
+    """Whether a subrun is there, of this configuration, with every checksum right: sums decide, not names.
+
+    Parameters
+    ----------
+    paths : SubrunPaths
+    config : Config
+    conditions : str
+        Version of the constants: the configuration names their file only.
+    """
     try:
         content = read_metadata(paths.metadata)
     except ConfigError:
         return False
-    return content["config_hash"] == config.hash and all(
+    same = content["config_hash"] == config.hash and content.get("conditions") == conditions
+    return same and all(
         (path := paths.folder / name).is_file()
         and path.stat().st_size == facts["size"]
         and sha256(path) == facts["sha256"]

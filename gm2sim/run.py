@@ -97,7 +97,7 @@ def run(
         todo = []
         for subrun in range(config.run.subruns):
             paths = SubrunPaths(out, config.run.run, subrun)
-            if not (resume and subrun_is_done(paths, config)):
+            if not (resume and subrun_is_done(paths, config, setup.conditions.version)):
                 todo.append(paths)
             elif job.rank == 0:
                 tally.add_finished(read_metadata(paths.metadata), paths.raw.name)
@@ -138,6 +138,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
         Counts and times are added to it.
     watch : Watch, optional
     """
+    setup = setup.in_subrun(paths.subrun)
     config = setup.config
     numbers = serials(config, paths.subrun)
     begin = fill_time(config.run.start_time, numbers[0])
@@ -189,7 +190,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
         raise RunError(f"'{paths.raw}' was not written")
     end = fill_time(config.run.start_time, numbers[-1])
     write_metadata(paths, config, {
-        "preset": preset, "backend": setup.backend,
+        "preset": preset, "backend": setup.backend, "conditions": setup.conditions.version,
         "first_event": numbers[0], "last_event": numbers[-1], "event_count": len(numbers),
         "start_time": iso(begin.seconds), "end_time": iso(end.seconds),
         "counts": own.counts, "seconds": dict(own.seconds), "raw": raw.written.facts(),
@@ -242,6 +243,7 @@ def _simulation(setup: Setup, preset: str) -> dict[str, Any]:
         "preset": preset,
         "config_hash": setup.config.hash,
         "configuration": setup.config.model_dump(mode="json"),
+        "conditions": setup.conditions.version,
         "calibration": Calibration.of(setup.calorimeters, setup.constants.counts_per_gev).as_tree(),
     }
 

@@ -27,9 +27,9 @@ def say(text: object) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A titled table."""
-    table = Table(title=title, title_justify="left", header_style="bold", row_styles=("", "dim"))
+    table = Table(title=title.replace("[", r"\["), title_justify="left", header_style="bold", row_styles=("", "dim"))
     for number, column in enumerate(columns):
-        table.add_column(column, no_wrap=number == 0, overflow="fold")
+        table.add_column(column.replace("[", r"\["), no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
     console = Console()

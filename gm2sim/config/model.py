@@ -229,6 +229,12 @@ class DetectorsSection(Section):
     injection_sample: int = Field(800, ge=0, le=500_000, description="sample number of t = 0 in the fill")
 
 
+class ConditionsSection(Section):
+    """Constants by run and subrun, for the simulation and its reconstruction alike."""
+
+    file: str = Field("", description="file of constants (see gm2sim conditions write); built in when empty")
+
+
 class DaqSection(Section):
     """What goes into the raw file besides the islands."""
 
@@ -273,6 +279,7 @@ class Config(Section):
     physics: PhysicsSection = PhysicsSection()
     tracking: TrackingSection = TrackingSection()
     detectors: DetectorsSection = DetectorsSection()
+    conditions: ConditionsSection = ConditionsSection()
     daq: DaqSection = DaqSection()
     fit: FitSection = FitSection()
     run: RunSection = RunSection()

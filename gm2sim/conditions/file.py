@@ -1,0 +1,230 @@
+"""A file of conditions: TOML, with a table of comma-separated rows for each folder and interval of validity.
+
+docs/conditions.md describes the format.
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from gm2sim.atomic import write_text
+from gm2sim.conditions.folders import FOLDERS, Folder
+from gm2sim.conditions.interval import WITHOUT_END, Interval, Subrun, Validity
+from gm2sim.conditions.table import Conditions, ConditionsError, Floats, Table, known_folder
+from gm2sim.config.errors import nearest
+
+FORMAT = "gm2sim conditions 1"
+_HOW_TO_MAKE = "`gm2sim conditions write PRESET --out FILE` writes a file with all folders"
+_HEAD = """\
+# Constants of the detectors by run and subrun. An interval holds from first to last, both included: [run, subrun], or
+# a run number alone for the whole run; without last until the next interval of its folder begins.
+"""
+
+
+def _subrun(value: Any, subrun_of_a_run: int) -> Subrun:
+    """``[run, subrun]``, or a run alone."""
+    numbers = [value, subrun_of_a_run] if type(value) is int else value
+    if isinstance(numbers, list) and len(numbers) == 2 and all(type(one) is int and one >= 0 for one in numbers):
+        return numbers[0], numbers[1]
+    raise ValueError("must be [run, subrun] or a run number")
+
+
+class _Entry(BaseModel):
+    """One table and the interval that it holds for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    first: Annotated[Subrun, BeforeValidator(lambda value: _subrun(value, 0))]
+    last: Annotated[Subrun, BeforeValidator(lambda value: _subrun(value, WITHOUT_END))] | None = None
+    comment: str = ""
+    table: str
+
+
+class _Content(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    format: Literal["gm2sim conditions 1"]
+    tag: str = Field(min_length=1)
+    comment: str = ""
+    folders: dict[str, list[_Entry]]
+
+
+class FileConditions:
+    """Constants of a file, read and checked whole.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ConditionsError
+        The file cannot be read, is not of this format, or holds a table that is wrong: one sentence.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        content, checksum = _read(path)
+        self.tag = content.tag
+        self._version = f"{content.tag} sha256 {checksum}"
+        self._validity: dict[str, Validity] = {}
+        self._tables: dict[str, list[Table]] = {}
+        for name, entries in content.folders.items():
+            if name not in FOLDERS:
+                raise ConditionsError(f"{self._name} has an unknown folder '{name}': {nearest(name, FOLDERS)}")
+            try:
+                validity = Validity([(entry.first, entry.last) for entry in entries])
+            except ValueError as err:
+                raise ConditionsError(f"{name} in {self._name}: {err}") from None
+            self._validity[name] = validity
+            self._tables[name] = [
+                _table(FOLDERS[name], interval, entry.table, self._name)
+                for interval, entry in zip(validity.intervals, entries, strict=True)
+            ]
+
+    @property
+    def version(self) -> str:
+        """Tag and SHA-256 of the file."""
+        return self._version
+
+    def interval(self, folder: str, run: int, subrun: int = 0) -> Interval:
+        """Subruns that the constants hold for; see :class:`gm2sim.conditions.Conditions`."""
+        return self.table(folder, run, subrun).interval
+
+    def table(self, folder: str, run: int, subrun: int = 0) -> Table:
+        """The constants of a folder; see :class:`gm2sim.conditions.Conditions`."""
+        name = known_folder(folder).name
+        validity = self._validity.get(name)
+        if validity is None:
+            raise ConditionsError(
+                f"{self._name} has no folder {name}, which run {run} needs: add [[folders.{name}]]; {_HOW_TO_MAKE}"
+            )
+        found = validity.find(run, subrun)
+        if found is None:
+            there = validity.around(run, subrun) or "none"
+            raise ConditionsError(
+                f"{self._name} has no {name} for run {run} subrun {subrun}: the intervals beside it are {there}; "
+                "add one or move an end"
+            )
+        return self._tables[name][found]
+
+    @property
+    def _name(self) -> str:
+        return f"conditions file '{self.path}'"
+
+
+def write_conditions(
+    conditions: Conditions, path: Path, tag: str, *, run: int = 1, subrun: int = 0, force: bool = False
+) -> None:
+    """Write the constants of one subrun as a file to edit, valid from run 1 on; it reads back to the same bits.
+
+    Parameters
+    ----------
+    conditions : Conditions
+    path : Path
+    tag : str
+        Name of this set of constants.
+    run, subrun : int
+        Which constants.
+    force : bool
+        Replace a file.
+
+    Raises
+    ------
+    ConditionsError
+        The file exists or its folder does not, or constants are missing.
+    """
+    if path.exists() and not force:
+        raise ConditionsError(f"'{path}' exists already: choose another --out or replace it with --force")
+    if not path.parent.is_dir():
+        raise ConditionsError(f"there is no folder '{path.parent}': make it or choose another --out")
+    pieces = [f"{_HEAD}\nformat = {_quoted(FORMAT)}\ntag = {_quoted(tag)}\n"]
+    pieces += [_written(conditions.table(name, run, subrun)) for name in FOLDERS]
+    write_text(path, "".join(pieces))
+
+
+def _quoted(text: str) -> str:
+    from gm2sim.config.load import toml_value
+
+    return toml_value(text)
+
+
+def _written(table: Table) -> str:
+    columns = "".join(f"# {column.title}: {column.meaning}\n" for column in table.folder.columns)
+    rows = "".join(f"{','.join(map(repr, row))}\n" for row in table.rows())
+    name, meaning = table.folder.name, table.folder.meaning
+    return f'\n# {meaning}\n{columns}[[folders.{name}]]\nfirst = 1\ntable = """\n{",".join(table.titles)}\n{rows}"""\n'
+
+
+def _read(path: Path) -> tuple[_Content, str]:
+    """Content of the file and its SHA-256."""
+    try:
+        data = path.read_bytes()
+        content = _Content.model_validate(tomllib.loads(data.decode("utf-8")))
+    except FileNotFoundError:
+        raise ConditionsError(f"there is no conditions file '{path}': check the path; {_HOW_TO_MAKE}") from None
+    except OSError as err:
+        raise ConditionsError(f"cannot read the conditions file '{path}': {err.strerror}") from None
+    except ValidationError as err:
+        raise ConditionsError(f"conditions file '{path}': {_sentence(err)}") from None
+    except (ValueError, RecursionError) as err:  # not UTF-8, not TOML
+        raise ConditionsError(f"conditions file '{path}' is not valid TOML: {err}") from None
+    return content, hashlib.sha256(data).hexdigest()
+
+
+def _sentence(err: ValidationError) -> str:
+    """pydantic's first complaint: where, what was given, what is due."""
+    first = err.errors()[0]
+    *_, name = place = [str(part + 1 if isinstance(part, int) else part) for part in first["loc"]]
+    where = " ".join(place).removeprefix("folders ")
+    if first["type"] == "missing":
+        return f"{where} is missing: add {name}"
+    if first["type"] == "extra_forbidden":
+        known = _Entry.model_fields if len(place) > 2 else _Content.model_fields
+        return f"{where} is not known: {nearest(name, known)}"
+    given = repr(first["input"])
+    short = given if len(given) <= 40 else f"{given[:37]}..."
+    message = (
+        first["msg"].removeprefix("Value error, ").replace("Input should", "must").replace("String should", "must")
+    )
+    return f"{where} = {short} {message}"
+
+
+def _table(folder: Folder, interval: Interval, text: str, where: str) -> Table:
+    here = f"{folder.name} {interval} in {where}"
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not lines:
+        raise ConditionsError(f"{here}: the table is empty: give a header and a row for each channel")
+    titles = lines[0].split(",")
+    return Table.of_rows(folder, interval, titles, _numbers(lines[1:], len(titles), here), here)
+
+
+def _numbers(rows: list[str], width: int, where: str) -> Floats:
+    """Rows as numbers, (rows, width); the first that holds anything else is named."""
+    if not rows:
+        return np.empty((0, width))
+    try:
+        table = np.loadtxt(rows, delimiter=",", ndmin=2, comments=None)
+    except ValueError:
+        table = None
+    if table is not None and table.shape[1] == width:
+        return np.asarray(table, np.float64)
+    for number, row in enumerate(rows, start=1):
+        words = row.split(",")
+        if len(words) != width:
+            raise ConditionsError(f"{where}: row {number} has {len(words)} numbers where the header has {width} names")
+        _check_numbers(words, f"{where}: row {number}")
+    raise ConditionsError(f"{where}: the table cannot be read as numbers: write plain numbers")
+
+
+def _check_numbers(words: Iterable[str], where: str) -> None:
+    for word in words:
+        try:
+            float(word)
+        except ValueError:
+            raise ConditionsError(f"{where}: {word.strip()[:40]!r} is no number: write a plain number") from None

@@ -23,8 +23,8 @@ PLANES = MODULES * LAYERS  # layers of a station
 STATION_CHANNELS = PLANES * WIRES
 CHANNELS = STATIONS * STATION_CHANNELS
 CELLS = (12, 18)  # scallops of the stations, upstream of calorimeters 13 and 19; G1 whichScallopLocations
-# Straws of layers that are further apart could touch only if a module were turned beyond all sense.
-_NEIGHBOURS = 2
+# Straws of a layer can come near those of so many next ones, where modules run into each other.
+_NEIGHBOURS = 4
 
 
 class StrawTables(NamedTuple):
@@ -230,11 +230,11 @@ class Stations:
         for s in range(STATIONS):
             a, b = low[s].reshape(-1, 3), high[s].reshape(-1, 3)
             gap = segment_distance(a[first], b[first], a[second], b[second])
-            worst = int(np.argmin(gap))
-            if gap[worst] < 2.0 * self.outer_radius:
-                names = " and ".join(describe(s * STATION_CHANNELS + int(k[worst])) for k in (first, second))
+            close = np.flatnonzero(gap < 2.0 * self.outer_radius)
+            if close.size > 0:
+                names = " and ".join(describe(s * STATION_CHANNELS + int(k[close[0]])) for k in (first, second))
                 raise ValueError(
-                    f"straws {names} overlap: their wires are {1e3 * gap[worst]:.3f} mm apart; "
+                    f"straws {names} overlap: their wires are {1e3 * gap[close[0]]:.3f} mm apart; "
                     f"give pitch, steps and misalignment that leave {2e3 * self.outer_radius:.2f} mm."
                 )
             ends = to_global(np.stack([low[s], high[s]]), self.frames[s])

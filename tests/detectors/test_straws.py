@@ -116,9 +116,7 @@ def test_turned_module_keeps_its_shape_and_its_middle():
     # First order: a turn w moves r by w x r.
     turn = np.array([1e-3, -2e-3, 1.5e-3])
     np.testing.assert_allclose(b - a, np.cross(turn, a - a.mean(axis=0)), atol=0.1 * 3e-3**2)
-    np.testing.assert_allclose(
-        direction[0, rows] - straight[0, rows], np.cross(turn, straight[0, rows]), atol=3e-3**2
-    )
+    np.testing.assert_allclose(direction[0, rows] - straight[0, rows], np.cross(turn, straight[0, rows]), atol=3e-3**2)
 
 
 def test_station_moves_as_a_whole():
@@ -150,7 +148,9 @@ def test_distance_of_segments_agrees_with_a_search():
 
 @pytest.mark.parametrize("wrong", [{"pitch": 5.0e-3}, {"layer_step": 3.5e-3}, {"outer_radius": 3.1e-3}])
 def test_overlapping_straws_are_refused_with_their_names(wrong):
-    with pytest.raises(ValueError, match=r"^straws station 12 module 0 U0 wire 0 and station 12 module 0 U\d .* overlap:"):
+    with pytest.raises(
+        ValueError, match=r"^straws station 12 module 0 U0 wire 0 and station 12 module 0 U\d .* overlap:"
+    ):
         Stations(**wrong)
 
 

@@ -305,7 +305,7 @@ def _cross(
         ds, dn = dx * ax + dz * az, dx * bx + dz * bz
         way = is_stopped(xs, y, zs, ds, dy, dn, s, layer, geometry, straws)
         if way >= 0 or momentum < limits.least_momentum:
-            way = max(way, _TURNED) if way < 0 else way
+            way = _TURNED if way < 0 else way
             break
         ex, ey, ez, fx, fy, fz = global_field(x, y, z, t, geometry.radius, fields)
         kx, ky, kz = curvature(dx, dy, dz, ex, ey, ez, fx, fy, fz, momentum, momentum / energy)

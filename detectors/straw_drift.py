@@ -217,6 +217,28 @@ def _neighbours(
     return channels, signals.time[rows] + settings.crosstalk_delay, rows
 
 
+def _read_out(
+    channel: IntArray,
+    time: FloatArray,
+    source: IntArray,
+    crossing: IntArray,
+    alive: BoolArray,
+    settings: StrawSettings,
+    backend: str,
+) -> StrawHits:
+    """What discriminators and TDCs make of signals in any order."""
+    order = np.lexsort((source, time, channel))
+    order = order[alive[channel[order]] & (time[order] >= settings.window[0]) & (time[order] < settings.window[1])]
+    channel, time, crossing, source = (np.ascontiguousarray(a[order]) for a in (channel, time, crossing, source))
+    counts = np.bincount(channel, minlength=CHANNELS)
+    kept = np.zeros(channel.size, np.int64)
+    _survive(CHANNELS, np.cumsum(counts), counts, time, kept, settings.dead_time, backend=backend)
+    keep = kept > 0
+    tdc = np.floor(time[keep] / settings.tdc_bin + 0.5).astype(np.int64)
+    seen = np.asarray(tdc * settings.tdc_bin, np.float64)
+    return StrawHits(channel[keep], tdc, seen, source[keep].astype(np.int64), crossing[keep])
+
+
 def straw_hits(
     crossings: Crossings,
     key: FillKey,
@@ -265,18 +287,13 @@ def straw_hits(
     own = np.flatnonzero(signals.fired)
     beside, beside_times, beside_rows = _neighbours(crossings, signals, chosen)
     noisy, noise_times = _noise(chosen, key, backend)
-    channel = np.concatenate([crossings.channel[own], beside, noisy])
-    time = np.concatenate([signals.time[own], beside_times, noise_times])
-    crossing = np.concatenate([own, beside_rows, np.full(noisy.size, -1)])
     sizes = own.size, beside.size, noisy.size
-    source = np.repeat([int(Source.TRACK), int(Source.CROSSTALK), int(Source.NOISE)], sizes)
-    order = np.lexsort((source, time, channel))
-    order = order[alive[channel[order]] & (time[order] >= chosen.window[0]) & (time[order] < chosen.window[1])]
-    channel, time, crossing, source = (np.ascontiguousarray(a[order]) for a in (channel, time, crossing, source))
-    counts = np.bincount(channel, minlength=CHANNELS)
-    kept = np.zeros(channel.size, np.int64)
-    _survive(CHANNELS, np.cumsum(counts), counts, time, kept, chosen.dead_time, backend=backend)
-    keep = kept > 0
-    tdc = np.floor(time[keep] / chosen.tdc_bin + 0.5).astype(np.int64)
-    seen = np.asarray(tdc * chosen.tdc_bin, np.float64)
-    return StrawHits(channel[keep], tdc, seen, source[keep].astype(np.int64), crossing[keep])
+    return _read_out(
+        np.concatenate([crossings.channel[own], beside, noisy]),
+        np.concatenate([signals.time[own], beside_times, noise_times]),
+        np.repeat([int(Source.TRACK), int(Source.CROSSTALK), int(Source.NOISE)], sizes),
+        np.concatenate([own, beside_rows, np.full(noisy.size, -1)]),
+        alive,
+        chosen,
+        backend,
+    )

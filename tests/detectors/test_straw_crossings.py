@@ -9,7 +9,8 @@ import pytest
 from decay.positron import Positrons, decay
 from detectors.path import advance
 from detectors.straw_approach import ApproachSettings, Entrances, approach
-from detectors.straw_crossings import CrossingSettings, Crossings, Way, cross_straws
+from detectors.straw_crossings import Crossings, CrossingSettings, Way, cross_straws
+from detectors.straw_drift import straw_hits
 from detectors.straws import (
     CELLS,
     LAYERS,
@@ -98,7 +99,7 @@ def started(station, place, direction, momentum) -> Entrances:
     return one
 
 
-def brute_force(place, direction, path, wires, directions, half):
+def brute_force(path, wires, directions, half):
     """Least distance of a path, given as a function of its length, from every wire, by sampling; in metres."""
     found = {}
     coarse = np.arange(0.0, 1.4, 2.5e-4)
@@ -152,7 +153,7 @@ def test_every_straw_that_a_helix_crosses_is_found_at_its_distance(uniform, stat
 
     centre, along = bent.wires_in_ring()
     half = 0.5 * bent.height / math.cos(bent.stereo)
-    expected = brute_force(place, direction, path, centre[station].reshape(-1, 3), along[station].reshape(-1, 3), half)
+    expected = brute_force(path, centre[station].reshape(-1, 3), along[station].reshape(-1, 3), half)
     # Beyond the layer where the flight ended the helix would go on.
     last = np.flatnonzero(bent.layers()[station, :, 2] <= passages.z[0] + 1e-3).max()
     beta = momentum / math.hypot(momentum, POSITRON_MASS)
@@ -274,16 +275,15 @@ def test_momenta_of_tracks_are_distributed_as_in_the_experiment(arrived, crossed
     track = planes_of(*crossed) >= 12
     counts = np.array([(abs(arrived.energy - p) < 0.08)[track].sum() for p in momentum])
     ours = counts * published.sum() / counts.sum()
-    # Nothing is tuned, and the bins are ours: found within 0.15 of a maximum of 0.67, and five standard deviations of 250 tracks are 0.13.
+    # Nothing is tuned, and the bins are ours: found within 0.15; five standard deviations of a bin are added.
     np.testing.assert_allclose(ours, published, atol=0.15 + 5.0 * published.max() / math.sqrt(counts.max()) / 2.0)
     assert np.corrcoef(ours, published)[0, 1] > 0.8
 
 
 def test_scattering_over_a_station_is_that_of_its_straws(arrived, crossed, fields):
     """Sum over layers of independent angles, each acting over the way that is left to the end."""
-    straight, bare = cross_straws(arrived, fields, STATION, KEY, CrossingSettings(scattering=False, loss=False))
-    only, passages = cross_straws(arrived, fields, STATION, KEY, CrossingSettings(loss=False))
-    crossings = only
+    _, bare = cross_straws(arrived, fields, STATION, KEY, CrossingSettings(scattering=False, loss=False))
+    crossings, passages = cross_straws(arrived, fields, STATION, KEY, CrossingSettings(loss=False))
     planes = planes_of(crossings, passages)
     chosen = (planes > 16) & (passages.way == Way.PASSED) & (bare.way == Way.PASSED) & (arrived.energy > 1.0)
     assert chosen.sum() > 300
@@ -345,7 +345,7 @@ def test_positron_beside_the_straws_crosses_none(uniform):
         crossings, passages = cross_straws(started(0, place, (0.0, 0.0, 1.0), 2.0), uniform, STATION, KEY)
         assert crossings.channel.size == 0
         assert passages.way[0] == way
-    back, passages = cross_straws(started(1, (0.1, 0.0, 0.30), (1.0, 0.0, 0.1), 0.06), uniform, STATION, KEY)
+    _, passages = cross_straws(started(1, (0.1, 0.0, 0.30), (1.0, 0.0, 0.1), 0.06), uniform, STATION, KEY)
     assert passages.way[0] == Way.TURNED
 
 
@@ -390,8 +390,6 @@ np.savez(sys.argv[2], **crossings._asdict(), tdc=hits.tdc, hit=hits.channel)
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
 def test_the_simulated_gpu_gives_the_same_hits(born, arrived, crossed, fields, run_python, tmp_path):
     # Plain Python, which also refuses an index out of bounds.
-    from detectors.straw_drift import straw_hits
-
     numbers = arrived.number[crossed[1].straws > 6][:6]
     some = Positrons._make(column[np.isin(born.number, numbers)] for column in born)
     np.savez(tmp_path / "born.npz", **some._asdict())

@@ -222,14 +222,14 @@ def scattered(
     return ax * scale, ay * scale, az * scale
 
 
-@scalar
+@scalar(inline=False)
 def kept_energy(thickness: float, number: int, draw: int, key: FillKey) -> float:
     """Return what part of its energy a positron keeps after bremsstrahlung, as in `detectors.material.radiated`."""
     v, _ = uniform2(key.seed, key.run, key.subrun, key.fill, _STAGE, number, draw)
     return float(exp(-gamma_deviate(thickness / _LN2, v)))
 
 
-@scalar
+@scalar(inline=False)
 def look_at_layer(
     first: int, count: int, crossings: Crossings, x: float, y: float, z: float, dx: float, dy: float, dz: float,
     kx: float, ky: float, kz: float, t: float, momentum: float, number: int, s: int, layer: int, straws: StrawTables,

@@ -229,7 +229,8 @@ def _read_out(
     """What discriminators and TDCs make of signals in any order."""
     order = np.lexsort((source, time, channel))
     order = order[alive[channel[order]] & (time[order] >= settings.window[0]) & (time[order] < settings.window[1])]
-    channel, time, crossing, source = (np.ascontiguousarray(a[order]) for a in (channel, time, crossing, source))
+    channel, crossing, source = channel[order], crossing[order], source[order]
+    time = np.asarray(time[order], np.float64)
     counts = np.bincount(channel, minlength=CHANNELS)
     kept = np.zeros(channel.size, np.int64)
     _survive(CHANNELS, np.cumsum(counts), counts, time, kept, settings.dead_time, backend=backend)

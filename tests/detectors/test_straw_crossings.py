@@ -227,19 +227,20 @@ def test_entrances_lie_in_the_stations_and_no_later_than_a_step_behind_their_beg
 
 def test_flight_to_the_station_is_that_to_the_calorimeter(born, arrived, fields):
     """Whoever reaches the calorimeter behind a station flies there from where this flight has left it."""
-    _, ends = transport(born, fields, STATION.geometry, KEY)
-    row = np.searchsorted(born.number, arrived.number)
-    hit = (ends.fate[row] == Fate.HIT) & (ends.calo[row] == np.array(CELLS)[arrived.station])
+    same_ones = Positrons._make(column[np.isin(born.number, arrived.number)] for column in born)
+    np.testing.assert_array_equal(same_ones.number, arrived.number)
+    _, ends = transport(same_ones, fields, STATION.geometry, KEY)
+    hit = (ends.fate == Fate.HIT) & (ends.calo == np.array(CELLS)[arrived.station])
     assert hit.sum() > 500
     # Most go through the wall of the scallop, which is open only for the trackers: their energy changes there.
-    same = hit & (abs(ends.energy[row] - arrived.energy) < 1e-4)
+    same = hit & (abs(ends.energy - arrived.energy) < 1e-4)
     assert same.sum() > 0.3 * hit.sum()
     radius = STATION.geometry.ring.radius
     for i in np.flatnonzero(same & (arrived.energy > 1.0))[:20]:
-        end = ends.x[row[i]], ends.y[row[i]], ends.z[row[i]]
+        end = ends.x[i], ends.y[i], ends.z[i]
         state = [arrived.x[i], arrived.y[i], arrived.z[i], arrived.dx[i], arrived.dy[i], arrived.dz[i]]
         energy = arrived.energy[i]
-        left = ends.path[row[i]] - arrived.path[i]
+        left = ends.path[i] - arrived.path[i]
         for _ in range(60):
             momentum = math.sqrt(energy**2 - POSITRON_MASS**2)
             *state, work = advance(*state, momentum, energy, arrived.time[i], left / 60, radius, fields)
@@ -390,7 +391,7 @@ np.savez(sys.argv[2], **crossings._asdict(), tdc=hits.tdc, hit=hits.channel)
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
 def test_the_simulated_gpu_gives_the_same_hits(born, arrived, crossed, fields, run_python, tmp_path):
     # Plain Python, which also refuses an index out of bounds.
-    numbers = arrived.number[crossed[1].straws > 6][:6]
+    numbers = arrived.number[crossed[1].straws > 6][:3]
     some = Positrons._make(column[np.isin(born.number, numbers)] for column in born)
     np.savez(tmp_path / "born.npz", **some._asdict())
     files = str(tmp_path / "born.npz"), str(tmp_path / "hits.npz")

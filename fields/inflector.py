@@ -18,10 +18,7 @@ from fields.ring import R0, R_REFERENCE, RING, TWO_PI
 from fields.storage import StorageField
 from gpu.kernel import scalar
 
-_ORDER, _SAMPLES = (
-    5,
-    1440,
-)  # of the leakage as a storage field: 31 mm apart; 58 % of an order's size are left in the next
+_ORDER, _SAMPLES = 5, 1440  # of the leakage as a storage field; azimuths 31 mm apart
 
 
 class ExitTable(NamedTuple):
@@ -183,7 +180,8 @@ class Leakage:
     def storage_field(self) -> StorageField:
         """The same as multipoles around the ring, for the muons: B_y on the midplane as polynomials in x.
 
-        What is left out beyond the fifth order is below 1 % of `field_at_edge` within 30 mm, 6 % at 45 mm.
+        Fifth order is exact to 1 % of `field_at_edge` on the midplane within 30 mm, 7 % at 45 mm. Above and below it
+        the series converges slowly beside the exit, 77 mm away: 5 % at 20 mm, 16 % at 30 mm, 71 % at 45 mm.
         """
         theta = TWO_PI * np.arange(_SAMPLES) / _SAMPLES
         # Chebyshev's nodes; theta - 2 pi: the channel stands before the exit.

@@ -128,6 +128,21 @@ def test_leakage_as_a_storage_field_is_the_leakage() -> None:
         assert here == pytest.approx(tuple(leakage.field(x, y, s / R0)), abs=0.01e-6)
 
 
+def test_leakage_as_a_storage_field_is_a_percent_off_on_the_midplane_and_more_above_it() -> None:
+    leakage, random = Leakage(1e-6), np.random.default_rng(1)
+    table = leakage.storage_field().table()
+
+    def worst(radius: float, angles: np.ndarray) -> float:
+        places = random.uniform(-2.2, 0.5, angles.size) / R0
+        points = zip(radius * np.cos(angles), radius * np.sin(angles), places, strict=True)
+        return max(np.abs(np.array(storage_field(*p, table)) - leakage.field(*p)).max() for p in points) / 1e-6
+
+    assert worst(0.030, np.repeat([0.0, math.pi], 200)) < 0.012
+    # (r/77 mm)^6 and on; the limits are those that the documentation states
+    assert worst(0.020, random.uniform(0.0, 2 * math.pi, 400)) < 0.055
+    assert worst(0.030, random.uniform(0.0, 2 * math.pi, 400)) < 0.17
+
+
 def test_sum_of_two_storage_fields_is_both_everywhere() -> None:
     leakage = Leakage(1e-6).storage_field()
     main = StorageField.from_coefficients([1.45, 1e-5 + 2e-5j, 0.0, 3e-6j])

@@ -63,7 +63,10 @@ class MuonHits(NamedTuple):
 
     def at_face(self) -> Hits:
         """The same as hits of a face."""
-        return Hits(self.calo, self.u, self.v, self.du, self.dv, self.energy, self.time, self.number)
+        return Hits(
+            self.calo, self.u, self.v, self.du, self.dv, self.energy, self.time, self.number,
+            np.zeros(self.number.size), np.zeros(self.number.size, np.int64),
+        )  # fmt: skip
 
 
 class _Array(NamedTuple):

@@ -64,6 +64,8 @@ class Hits(NamedTuple):
     energy: FloatArray  # total energy [GeV]
     time: FloatArray  # [s]
     number: IntArray  # index of the parent muon in the fill
+    depth: FloatArray  # where the particle enters, behind the plane of the face [m]: above 0 through a side
+    order: IntArray  # 0 the positron itself; 1, 2, ... photons that it made on its way
 
 
 class Ends(NamedTuple):
@@ -92,7 +94,8 @@ class Ends(NamedTuple):
     def hits(self, number: IntArray) -> Hits:
         """The positrons that hit a calorimeter; `number` is that of their muons, shape (n,)."""
         hit = self.fate == Fate.HIT
-        columns = (self.calo, self.u, self.v, self.du, self.dv, self.energy, self.time, number)
+        columns = (self.calo, self.u, self.v, self.du, self.dv, self.energy, self.time, number,
+                   np.zeros(number.size), np.zeros(number.size, np.int64))  # fmt: skip
         return Hits._make(np.ascontiguousarray(column[hit]) for column in columns)
 
 

@@ -63,6 +63,8 @@ TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "dv": ("f8", "", "vertical slope to the face normal"),
         "energy": ("f8", "GeV", "energy at the face"),
         "time": ("f8", "s", "arrival time"),
+        "depth": ("f8", "m", "where it enters, behind the plane of the face; above 0 through a side"),
+        "order": ("i1", "", "0 the positron itself; 1, 2, ... photons that it made on its way"),
     },
     "crystals": {
         "fill": _KEYS["fill"],

@@ -14,7 +14,8 @@ def straight_hits(n: int, energy: float, *, u: float = 0.0, v: float | None = No
     """Return n positrons square to the face, by default into the middle of a crystal near the centre."""
     v = 0.5 * ShowerSettings().pitch_v if v is None else v
     zero = np.zeros(n)
-    return Hits(np.arange(n) % CALORIMETERS, zero + u, zero + v, zero, zero, zero + energy, zero, np.arange(n))
+    number, order = np.arange(n), np.zeros(n, np.int64)
+    return Hits(number % CALORIMETERS, zero + u, zero + v, zero, zero, zero + energy, zero, number, zero, order)
 
 
 def spread_hits(n: int, seed: int, times: tuple[float, float], mean_energy: float = 0.8) -> Hits:
@@ -29,4 +30,6 @@ def spread_hits(n: int, seed: int, times: tuple[float, float], mean_energy: floa
         generator.exponential(mean_energy, n) + 0.003,
         generator.uniform(*times, n),
         generator.permutation(n),
+        np.zeros(n),
+        np.zeros(n, np.int64),
     )

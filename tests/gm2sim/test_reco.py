@@ -148,6 +148,8 @@ def test_positrons_through_the_whole_calorimeter_chain_come_back(tmp_path: Path)
         energy=np.full(n, 2.0),
         time=20e-6 + 2e-6 * number,
         number=number,
+        depth=np.zeros(n),
+        order=np.zeros(n, np.int64),
     )
     key = FillKey(5, 7, 0, 0)
     digits = digitise_fill(deposit(hits, key, settings.shower), key, settings)

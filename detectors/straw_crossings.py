@@ -34,13 +34,13 @@ _LN2 = math.log(2.0)
 
 # Particle Data Group, "Atomic and nuclear properties of materials" (2024); gas at 20 C and 1 atm, Ar:C2H6 50:50 by
 # volume. Per length: radiation lengths [1/m], mean loss of a minimum ionising particle [GeV/m].
-_WALL_RADIATION, _WALL_LOSS = 1.0 / 0.2854, 1.848e-3 * 1.40 * 100.0  # Mylar
+WALL_RADIATION, _WALL_LOSS = 1.0 / 0.2854, 1.848e-3 * 1.40 * 100.0  # Mylar
 _ARGON, _ETHANE = 0.5 * 1.662e-3, 0.5 * 1.263e-3  # [g/cm3]
-_GAS_RADIATION = 100.0 * (_ARGON / 19.55 + _ETHANE / 45.66)
+GAS_RADIATION = 100.0 * (_ARGON / 19.55 + _ETHANE / 45.66)
 _GAS_LOSS = 0.1 * (1.519 * _ARGON + 2.304 * _ETHANE)
 # Highland's logarithm belongs to all the matter of a track, not to each straw (review of particle physics, "Passage of
 # particles through matter"): 16 straws of 1.3e-4 radiation lengths.
-_HIGHLAND = 0.0136 * (1.0 + 0.038 * math.log(16 * 1.3e-4))
+HIGHLAND = 0.0136 * (1.0 + 0.038 * math.log(16 * 1.3e-4))
 
 
 class Way(IntEnum):
@@ -214,7 +214,7 @@ def scattered(
     """Turn a direction, not vertical, by two Gaussian angles (V. L. Highland, NIM 129, 497 (1975))."""
     g, h = normal2(key.seed, key.run, key.subrun, key.fill, _STAGE, number, draw)
     across = math.sqrt(dx * dx + dz * dz)
-    angle = _HIGHLAND / momentum * math.sqrt(thickness) / across
+    angle = HIGHLAND / momentum * math.sqrt(thickness) / across
     u, v = angle * g, angle * h
     # Axes across the direction: horizontal (dz, 0, -dx) / across and (-dx dy, across^2, -dy dz) / across.
     ax, ay, az = dx + u * dz - v * dx * dy, dy + v * across * across, dz - u * dx - v * dy * dz
@@ -313,7 +313,7 @@ def _cross(
             i * MOST, count, crossings, xs, y, zs, ds, dy, dn, kx * ax + kz * az, ky, kx * bx + kz * bz,
             t, momentum, number, s, layer, straws,
         )  # fmt: skip
-        thickness = gas * _GAS_RADIATION + wall * _WALL_RADIATION
+        thickness = gas * GAS_RADIATION + wall * WALL_RADIATION
         matter += thickness
         draw = _DRAWS * (s * PLANES + layer)
         if thickness > 0.0 and limits.scattering > 0:

@@ -32,15 +32,15 @@ IntArray = NDArray[np.int64]
 _STAGES, _HOTTEST, _COOLING = 6, 1.5e-3, 0.55  # annealing: added to the errors of hits [m]
 _CUT = 12.5  # half the square of 5 sigma: hits further away from both sides count for nothing
 _ROUNDS = 14  # of the fit itself, with outliers
-_FROZEN = 5  # rounds after which no hit changes its side
+_DAMPED = 5  # rounds after which hits keep their sides, and half of each change is made: ends turns in a circle
 _FIRST_ROUNDS = 3  # in which the derivatives are made anew
-_STILL = 1e-4  # changes of the parameters, in their errors, that end the fit
+_STILL, _CALM = 1e-4, 0.03  # changes of the parameters, in their errors, that end a fit; that are good enough at last
 _NOTHING = 1e-6  # weight of a hit that does not count
 _WIRE_SIGMA = 1.5e-3  # of the wires about the track in the start values: radius / sqrt 3 [m]
 _MEAN_BEND, _BEND_SIGMA = -0.3, 0.3  # of x(z) in the start values [1/m]
 _HEIGHT_SIGMA, _RISE_SIGMA = 0.025, 0.02  # of y [m] and dy/dz: the beam is flat
 _MEAN_DRIFT = 23e-9  # half of the longest drift [s]
-_INVERSE, _INVERSE_SIGMA, _DRIFT_SIGMA = 0.7, 0.6, 10e-9  # of 1/p [c/GeV] and time [s], while annealing
+_INVERSE, _INVERSE_SIGMA, _DRIFT_SIGMA = 0.7, 0.8, 10e-9  # of 1/p [c/GeV] and time [s], while annealing
 _LOW, _HIGH = 0.2, 12.0  # 1/p that is followed [c/GeV]
 # Sizes of the steps of derivatives: x, y [m], slopes, 1/p [c/GeV].
 _DX, _DS, _DQ = 2e-4, 2e-4, 2e-3
@@ -124,7 +124,7 @@ def start_values(i: int, n: int, z: float, s: int, work: Work, out: Fitted, fiel
     steep = 1.0 + tx * tx
     q = max(-bend, 0.05) / (RIGIDITY * by * steep * math.sqrt(steep))
     out.values[i, 0], out.values[i, 1], out.values[i, 2], out.values[i, 3] = x, y, tx, ty
-    out.values[i, 4] = min(max(q, 0.3), 3.0)
+    out.values[i, 4] = min(max(q, 0.3), 4.0)
     mean = 0.0
     for k in range(n):
         mean += work.time[i, k] / n
@@ -150,28 +150,44 @@ def follow_all(i: int, n: int, derive: int, s: int, work: Work, out: Fitted, fie
     return 1
 
 
+@scalar
+def wrong_side(r: float, sigma: float) -> float:
+    """Return how much the variance of a signed distance grows, on average, as its sign may be wrong [m2].
+
+    A distance 2 r off with the probability that a normal deviate is beyond r / sigma, within 10 % 0.5 exp(-0.8 u -
+    0.38 u^2), as the track is known about as well as the hit.
+    """
+    u = abs(r) / sigma
+    return 2.0 * r * r * exp(-min(u * (0.8 + 0.38 * u), 100.0))
+
+
 @scalar(inline=False)
 def weigh(i: int, n: int, t: float, q: float, heat: float, frozen: int, work: Work, drift: DriftTable) -> int:
-    """Set what each hit measures, its variance and residual, on the side of the wire where the track is.
+    """Set what each hit measures, its variance and residual.
 
-    With `frozen` above 0 the sides stay, so that hits at a wire do not keep a fit from its end.
+    While annealing a hit measures the mean of its places on both sides of the wire, by their probabilities, and has
+    the probability of either against nothing as weight. In the end it has the side where the track is; with `frozen`
+    above 0 it keeps its side, so that hits at a wire do not keep a fit from its end.
     """
     slowness = math.sqrt(1.0 + POSITRON_MASS * POSITRON_MASS * q * q) / LIGHT_SPEED
     for k in range(n):
         r, speed, sigma = drift_at(work.time[i, k] - t - work.length[i, k] * slowness, drift)
-        d = work.measured[i, k] if frozen > 0 else work.distance[i, k] + work.shift[i, k]
+        d = work.distance[i, k] + work.shift[i, k]
         square = sigma * sigma + heat * heat
-        side = 1.0 if d >= 0.0 else -1.0
         if heat > 0.0:
             same, other = 0.5 * (r - d) * (r - d) / square, 0.5 * (r + d) * (r + d) / square
             low = min(same, other)
             near, far = exp(-min(same - low, 100.0)), exp(-min(other - low, 100.0))
-            side = (near - far) / (near + far)
+            work.side[i, k] = (near - far) / (near + far)
             work.weight[i, k] = (near + far) / (near + far + exp(min(low - _CUT, 100.0)))
-        work.measured[i, k] = side * r
+        else:
+            square += wrong_side(r, sigma)
+            if frozen == 0:
+                work.side[i, k] = 1.0 if d >= 0.0 else -1.0
+        work.radius[i, k] = r
         work.variance[i, k] = square / max(work.weight[i, k], _NOTHING)
-        work.slopes[i, k, 5] = side * speed
-        work.solved[i, k, 6] = side * r - work.distance[i, k]
+        work.slopes[i, k, 5] = work.side[i, k] * speed
+        work.solved[i, k, 6] = work.side[i, k] * r - work.distance[i, k]
     return 1
 
 
@@ -236,13 +252,13 @@ def improve(i: int, n: int, hot: int, work: Work, out: Fitted) -> float:
 
 
 @scalar(inline=False)
-def apply_changes(i: int, work: Work, out: Fitted) -> float:
-    """Change the parameters; return the largest change in units of its error."""
+def apply_changes(i: int, part: float, work: Work, out: Fitted) -> float:
+    """Make a part of the changes of the parameters; return the largest change in units of its error."""
     largest = 0.0
     for r in range(PARAMETERS):
         change, error = work.right[i, r, 7], math.sqrt(max(work.right[i, r, r], 1e-30))
         largest = max(largest, abs(change) / error)
-        out.values[i, r] += change
+        out.values[i, r] += part * change
     out.values[i, 4] = min(max(out.values[i, 4], _LOW), _HIGH)
     return largest
 
@@ -262,7 +278,7 @@ def settle(i: int, n: int, informed: int, work: Work) -> tuple[int, float]:
     solve_upper(i, n, work.covariance, work.solved, 7, 8)
     worst, most = -1, 0.0
     for k in range(n):
-        after = work.measured[i, k] - work.distance[i, k]
+        after = work.side[i, k] * work.radius[i, k] - work.distance[i, k]
         for c in range(PARAMETERS):
             after -= work.slopes[i, k, c] * work.right[i, c, 7]
         work.shift[i, k] = after - work.variance[i, k] * work.solved[i, k, 7]
@@ -307,7 +323,7 @@ def anneal(i: int, n: int, s: int, work: Work, out: Fitted, fields: FieldTables,
         if hit_covariance(i, n, out.values[i, 4], limits.scattering, work) == 0 or improve(i, n, 1, work, out) < 0.0:
             return 0
         settle(i, n, 0, work)
-        apply_changes(i, work, out)
+        apply_changes(i, 1.0, work, out)
         heat *= _COOLING
     for k in range(n):
         work.weight[i, k] = 1.0 if work.weight[i, k] > 0.5 else 0.0
@@ -358,19 +374,19 @@ def _fit(
         derive = 1 if turn < _FIRST_ROUNDS else 0
         if follow_all(i, n, derive, s, work, out, fields, radius, straws, limits.step) == 0:
             return
-        weigh(i, n, out.values[i, 5], out.values[i, 4], 0.0, turn // _FROZEN, work, drift)
+        weigh(i, n, out.values[i, 5], out.values[i, 4], 0.0, turn // _DAMPED, work, drift)
         if hit_covariance(i, n, out.values[i, 4], limits.scattering, work) == 0:
             return
         out.chi2[i] = improve(i, n, 0, work, out)
         if out.chi2[i] < 0.0:
             return
         worst, most = settle(i, n, 1 if turn > 0 else 0, work)
-        largest = apply_changes(i, work, out)
+        largest = apply_changes(i, 1.0 if turn < _DAMPED else 0.5, work, out)
         out.rounds[i] = turn + 1
         if most > limits.outlier and largest < 1.0:
             work.weight[i, worst] = 0.0
-        elif largest < _STILL and turn > 0:
-            out.status[i] = _FITTED
+        out.status[i] = _FITTED if largest < _CALM and most <= limits.outlier else _FAILED
+        if largest < _STILL and out.status[i] == _FITTED and turn > 0:
             break
     out.ndf[i] = count_kept(i, n, work) - PARAMETERS
     for r in range(PARAMETERS):

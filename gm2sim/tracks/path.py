@@ -36,7 +36,8 @@ class Work(NamedTuple):
     up: FloatArray
     thickness: FloatArray  # of the straw [radiation lengths]
     shift: FloatArray  # by scattering, as fitted [m]
-    measured: FloatArray  # signed distance of the hit [m]
+    radius: FloatArray  # that the drift time says [m]
+    side: FloatArray  # 1 for the outer side of the wire, -1 for the inner, in between while not known
     variance: FloatArray  # of it [m2]
     information: FloatArray  # of the hit's residual [1/m2]
     scratch: FloatArray

@@ -26,8 +26,8 @@ class DriftTable(NamedTuple):
 
     first: float  # drift time of the first knot [s]
     step: float  # between knots [s]
-    velocity: float  # beyond the knots [m/s]
     distance: FloatArray  # mean distance of tracks with this drift time, shape (knots,) [m]
+    slope: FloatArray  # change of the mean with time, shape (knots,) [m/s]
     sigma: FloatArray  # rms about it, shape (knots,) [m]
 
 
@@ -43,10 +43,12 @@ def linear_drift(settings: StrawSettings | None = None, resolution: float = 110e
     """
     velocity = (settings or StrawSettings()).drift_velocity
     times = 10e-9 * np.arange(8)
-    return DriftTable(0.0, 10e-9, velocity, velocity * times, np.full(times.size, resolution))
+    return DriftTable(
+        0.0, 10e-9, velocity * times, np.full(times.size, velocity), np.full(times.size, resolution)
+    )
 
 
-def tabulate_drift(drift_time: FloatArray, distance: FloatArray, velocity: float = 5.46e4) -> DriftTable:
+def tabulate_drift(drift_time: FloatArray, distance: FloatArray) -> DriftTable:
     """Average the distances of tracks in bins of drift time.
 
     The mean distance at a given time, not the time at a given distance inverted: so residuals have no mean at any
@@ -58,8 +60,6 @@ def tabulate_drift(drift_time: FloatArray, distance: FloatArray, velocity: float
         Hit less track, shape (n,) [s].
     distance
         Of closest approach, without sign, shape (n,) [m].
-    velocity
-        With which the table goes on where there are too few tracks [m/s].
 
     Raises
     ------
@@ -77,7 +77,10 @@ def tabulate_drift(drift_time: FloatArray, distance: FloatArray, velocity: float
     square = np.bincount(number - low, weights=np.square(distance)) / n
     run = slice(int(full[0]), int(full[-1]) + 1)
     sigma = np.sqrt(np.maximum(square - mean**2, _LEAST_SIGMA**2))
-    return DriftTable((low + int(full[0])) * _BIN, _BIN, velocity, mean[run].copy(), sigma[run].copy())
+    padded = np.pad(mean[run], 2, mode="reflect", reflect_type="odd")
+    smooth = np.convolve(padded, np.full(3, 1.0 / 3.0), mode="valid")
+    slope = (smooth[2:] - smooth[:-2]) / (2.0 * _BIN)
+    return DriftTable((low + int(full[0])) * _BIN, _BIN, mean[run].copy(), slope, sigma[run].copy())
 
 
 def calibrate_drift(
@@ -107,7 +110,7 @@ def calibrate_drift(
     )
     hits = straw_hits(crossed, key, _alone(gas, float(crossed.time.max()) + _APART))
     time = hits.time - crossed.time[hits.crossing]
-    return tabulate_drift(time, np.abs(distance[hits.crossing]), gas.drift_velocity)
+    return tabulate_drift(time, np.abs(distance[hits.crossing]))
 
 
 def _alone(gas: StrawSettings, end: float) -> StrawSettings:
@@ -120,12 +123,9 @@ def drift_at(t: float, table: DriftTable) -> tuple[float, float, float]:
     """Return distance [m], its change with time [m/s], and sigma [m] at a drift time; the distance may be negative."""
     at = (t - table.first) / table.step
     last = table.distance.shape[0] - 1
-    if at <= 0.0:
-        return table.distance[0] + at * table.step * table.velocity, table.velocity, table.sigma[0]
-    if at >= last:
-        return table.distance[last] + (at - last) * table.step * table.velocity, table.velocity, table.sigma[last]
-    k = int(at)
-    f = at - k
-    change = table.distance[k + 1] - table.distance[k]
+    k = int(min(max(at, 0.0), last - 1.0))
+    f = min(max(at - k, 0.0), 1.0)
+    slope = table.slope[k] + f * (table.slope[k + 1] - table.slope[k])
+    distance = table.distance[k] + f * (table.distance[k + 1] - table.distance[k])
     sigma = table.sigma[k] + f * (table.sigma[k + 1] - table.sigma[k])
-    return table.distance[k] + f * change, change / table.step, sigma
+    return distance + (at - k - f) * table.step * slope, slope, sigma

@@ -31,8 +31,10 @@ IntArray = NDArray[np.int64]
 
 _STAGES, _HOTTEST, _COOLING = 6, 1.5e-3, 0.55  # annealing: added to the errors of hits [m]
 _CUT = 12.5  # half the square of 5 sigma: hits further away from both sides count for nothing
-_ROUNDS = 14  # of the fit itself, with outliers
-_DAMPED = 5  # rounds after which hits keep their sides, and half of each change is made: ends turns in a circle
+_ROUNDS = 16  # of the fit itself, with outliers
+# Rounds from which on errors of hits, and their sides, stay, and half of each change is made: else some fits turn in
+# circles, as errors depend on the drift time.
+_SAME_ERRORS, _SAME_SIDES, _DAMPED = 2, 5, 8
 _FIRST_ROUNDS = 3  # in which the derivatives are made anew
 _STILL, _CALM = 1e-4, 0.03  # changes of the parameters, in their errors, that end a fit; that are good enough at last
 _NOTHING = 1e-6  # weight of a hit that does not count
@@ -133,7 +135,7 @@ def start_values(i: int, n: int, z: float, s: int, work: Work, out: Fitted, fiel
 
 
 @scalar(inline=False)
-def follow_all(i: int, n: int, derive: int, s: int, work: Work, out: Fitted, fields: FieldTables, radius: float,
+def follow_all(i: int, n: int, derive: int, fresh: int, s: int, work: Work, out: Fitted, fields: FieldTables, radius: float,
                straws: StrawTables, longest: float) -> int:  # fmt: skip
     """Follow the track, and with `derive` 1 its neighbours in five parameters; return 0 where one turns away."""
     v, z = out.values, out.z[i]
@@ -143,7 +145,7 @@ def follow_all(i: int, n: int, derive: int, s: int, work: Work, out: Fitted, fie
         done = follow(
             i, n, j, size, x + (size if j == 0 else 0.0), y + (size if j == 1 else 0.0),
             tx + (size if j == 2 else 0.0), ty + (size if j == 3 else 0.0), q + (size if j == 4 else 0.0), t,
-            z, s, work, fields, radius, straws, longest,
+            z, s, fresh, work, fields, radius, straws, longest,
         )  # fmt: skip
         if done == 0:
             return 0
@@ -162,12 +164,12 @@ def wrong_side(r: float, sigma: float) -> float:
 
 
 @scalar(inline=False)
-def weigh(i: int, n: int, t: float, q: float, heat: float, frozen: int, work: Work, drift: DriftTable) -> int:
+def weigh(i: int, n: int, t: float, q: float, heat: float, turn: int, work: Work, drift: DriftTable) -> int:
     """Set what each hit measures, its variance and residual.
 
     While annealing a hit measures the mean of its places on both sides of the wire, by their probabilities, and has
-    the probability of either against nothing as weight. In the end it has the side where the track is; with `frozen`
-    above 0 it keeps its side, so that hits at a wire do not keep a fit from its end.
+    the probability of either against nothing as weight. In the end it has the side where the track is. In round
+    `turn` it may keep its error and its side.
     """
     slowness = math.sqrt(1.0 + POSITRON_MASS * POSITRON_MASS * q * q) / LIGHT_SPEED
     for k in range(n):
@@ -182,10 +184,12 @@ def weigh(i: int, n: int, t: float, q: float, heat: float, frozen: int, work: Wo
             work.weight[i, k] = (near + far) / (near + far + exp(min(low - _CUT, 100.0)))
         else:
             square += wrong_side(r, sigma)
-            if frozen == 0:
+            if turn < _SAME_SIDES:
                 work.side[i, k] = 1.0 if d >= 0.0 else -1.0
         work.radius[i, k] = r
-        work.variance[i, k] = square / max(work.weight[i, k], _NOTHING)
+        if turn < _SAME_ERRORS:
+            work.error[i, k] = math.sqrt(square)
+        work.variance[i, k] = work.error[i, k] * work.error[i, k] / max(work.weight[i, k], _NOTHING)
         work.slopes[i, k, 5] = work.side[i, k] * speed
         work.solved[i, k, 6] = work.side[i, k] * r - work.distance[i, k]
     return 1
@@ -317,7 +321,7 @@ def anneal(i: int, n: int, s: int, work: Work, out: Fitted, fields: FieldTables,
     """Fit with errors that fall; return 0 where no track can be followed. Weights become 1 or 0."""
     heat = _HOTTEST
     for stage in range(_STAGES):
-        if follow_all(i, n, (stage + 1) % 2, s, work, out, fields, radius, straws, limits.step) == 0:
+        if follow_all(i, n, (stage + 1) % 2, 1, s, work, out, fields, radius, straws, limits.step) == 0:
             return 0
         weigh(i, n, out.values[i, 5], out.values[i, 4], heat, 0, work, drift)
         if hit_covariance(i, n, out.values[i, 4], limits.scattering, work) == 0 or improve(i, n, 1, work, out) < 0.0:
@@ -372,9 +376,9 @@ def _fit(
             out.status[i] = _FEW
             return
         derive = 1 if turn < _FIRST_ROUNDS else 0
-        if follow_all(i, n, derive, s, work, out, fields, radius, straws, limits.step) == 0:
+        if follow_all(i, n, derive, 1 if turn < _SAME_ERRORS else 0, s, work, out, fields, radius, straws, limits.step) == 0:
             return
-        weigh(i, n, out.values[i, 5], out.values[i, 4], 0.0, turn // _DAMPED, work, drift)
+        weigh(i, n, out.values[i, 5], out.values[i, 4], 0.0, turn, work, drift)
         if hit_covariance(i, n, out.values[i, 4], limits.scattering, work) == 0:
             return
         out.chi2[i] = improve(i, n, 0, work, out)

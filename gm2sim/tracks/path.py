@@ -21,6 +21,7 @@ PARAMETERS = 6  # x, y, dx/dz, dy/dz, 1/p, t
 _NEAR = 3e-4  # from a plane to where the step to it ends [m]
 _STEEPEST = 0.2  # least cosine between path and station axis
 _TRIES = 100
+_GRAZING = 0.97  # of the gas radius: closer to the wall the matter depends on more than is known of the track
 
 
 class Work(NamedTuple):
@@ -38,7 +39,8 @@ class Work(NamedTuple):
     shift: FloatArray  # by scattering, as fitted [m]
     radius: FloatArray  # that the drift time says [m]
     side: FloatArray  # 1 for the outer side of the wire, -1 for the inner, in between while not known
-    variance: FloatArray  # of it [m2]
+    error: FloatArray  # of the radius [m]
+    variance: FloatArray  # the same squared, by weight [m2]
     information: FloatArray  # of the hit's residual [1/m2]
     scratch: FloatArray
     slopes: FloatArray  # (n, MOST_HITS, 6) of the distance less what is measured
@@ -80,10 +82,13 @@ def start_in_ring(
 
 @scalar(inline=False)
 def note_hit(
-    i: int, k: int, dx: float, dy: float, dz: float, distance: float, sine: float, s: int, work: Work,
-    straws: StrawTables,
+    i: int, k: int, dx: float, dy: float, dz: float, distance: float, sine: float, s: int, fresh: int,
+    work: Work, straws: StrawTables,
 ) -> int:  # fmt: skip
-    """Note what scattering wants to know of a hit: direction from wire to track, and matter; in the station frame."""
+    """Note what scattering wants to know of a hit: direction from wire to track, and matter; in the station frame.
+
+    With `fresh` 0 the matter stays.
+    """
     layer = work.layer[i, k]
     ux, uy = straws.layers[s, layer, 6], straws.layers[s, layer, 7]
     level = math.sqrt(dx * dx + dz * dz)
@@ -91,15 +96,16 @@ def note_hit(
     nx, ny, nz = dz * uy / sine, -dz * ux / sine, (dy * ux - dx * uy) / sine
     work.across[i, k] = (nx * dz - nz * dx) / level
     work.up[i, k] = (ny * level * level - (nx * dx + nz * dz) * dy) / level
-    gas, wall = matter_of(abs(distance), sine, straws)
-    work.thickness[i, k] = gas * GAS_RADIATION + wall * WALL_RADIATION
+    if fresh > 0:
+        gas, wall = matter_of(min(abs(distance), _GRAZING * straws.gas_radius), sine, straws)
+        work.thickness[i, k] = gas * GAS_RADIATION + wall * WALL_RADIATION
     return 1
 
 
 @scalar(inline=False)
 def follow(
     i: int, n: int, column: int, size: float, x: float, y: float, tx: float, ty: float, q: float, t: float, z: float,
-    s: int, work: Work, fields: FieldTables, radius: float, straws: StrawTables, longest: float,
+    s: int, fresh: int, work: Work, fields: FieldTables, radius: float, straws: StrawTables, longest: float,
 ) -> int:  # fmt: skip
     """Follow a track through the planes of its n hits; return 0 where it turns away.
 
@@ -137,7 +143,7 @@ def follow(
         )
         if column < 0:
             work.distance[i, k], work.length[i, k] = distance, length + way
-            note_hit(i, k, ds, dy, dn, distance, sine, s, work, straws)
+            note_hit(i, k, ds, dy, dn, distance, sine, s, fresh, work, straws)
         else:
             work.slopes[i, k, column] = (distance - work.distance[i, k]) / size
     return 1

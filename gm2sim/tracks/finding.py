@@ -162,7 +162,11 @@ def search_view(
         if near > 0 and abs(hits.x[a] - road_at(hits.z[a], xn, an, bn, sn, cn)) > road.views:
             continue
         for b in range(a + 1, last):
-            if hits.used[b] > 0 or hits.layer[b] % LAYERS // 2 != view or hits.layer[b] // LAYERS == hits.layer[a] // LAYERS:
+            if (
+                hits.used[b] > 0
+                or hits.layer[b] % LAYERS // 2 != view
+                or hits.layer[b] // LAYERS == hits.layer[a] // LAYERS
+            ):
                 continue
             slope = (hits.x[b] - hits.x[a]) / (hits.z[b] - hits.z[a])
             if not _STEEPEST < slope < _FLATTEST:
@@ -171,9 +175,7 @@ def search_view(
                 continue
             bend = _LEAST_BEND
             for _ in range(_BENDS):
-                score = count_planes(
-                    first, last, view, hits.x[a], hits.z[a], hits.z[b], slope, bend, road.half, hits
-                )
+                score = count_planes(first, last, view, hits.x[a], hits.z[a], hits.z[b], slope, bend, road.half, hits)
                 if score > top:
                     top, xt, at, bt, st, ct = score, hits.x[a], hits.z[a], hits.z[b], slope, bend
                 bend *= _RATIO

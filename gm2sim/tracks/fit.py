@@ -14,17 +14,17 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.path import global_field
-from detectors.straw_crossings import HIGHLAND
-from detectors.straws import WIRES, StrawTables
+from detectors.straw_crossings import HIGHLAND, wire_approach, wire_number
+from detectors.straws import WIRES, Stations, StrawTables
 from fields.total import FieldTables
 from gm2sim.tracks.algebra import factorise, solve_lower, solve_upper
 from gm2sim.tracks.drift import DriftTable, drift_at
-from gm2sim.tracks.finding import Candidates, Ordered
-from gm2sim.tracks.path import PARAMETERS, Work, follow, start_in_ring
+from gm2sim.tracks.finding import Candidates, Islands, Ordered
+from gm2sim.tracks.path import PARAMETERS, Work, bend_at, follow, move, start_in_ring
+from gm2sim.tracks.settings import TrackSettings
 from gpu.fastmath import exp
 from gpu.kernel import Kernel, scalar
-from tracking.muon import LIGHT_SPEED, POSITRON_MASS, RIGIDITY
+from tracking.muon import LIGHT_SPEED, POSITRON_MASS
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -43,6 +43,7 @@ _MEAN_BEND, _BEND_SIGMA = -0.3, 0.3  # of x(z) in the start values [1/m]
 _HEIGHT_SIGMA, _RISE_SIGMA = 0.025, 0.02  # of y [m] and dy/dz: the beam is flat
 _MEAN_DRIFT = 23e-9  # half of the longest drift [s]
 _INVERSE, _INVERSE_SIGMA, _DRIFT_SIGMA = 0.7, 0.8, 10e-9  # of 1/p [c/GeV] and time [s], while annealing
+_INSIDE = 4e-4  # from the wall of a straw that a track certainly crosses [m]
 _LOW, _HIGH = 0.2, 12.0  # 1/p that is followed [c/GeV]
 # Sizes of the steps of derivatives: x, y [m], slopes, 1/p [c/GeV].
 _DX, _DS, _DQ = 2e-4, 2e-4, 2e-3
@@ -67,13 +68,15 @@ class Fitted(NamedTuple):
     chi2: FloatArray
     ndf: IntArray
     rounds: IntArray
+    crossed: IntArray  # layers between first and last hit whose straws the track crosses well inside
+    missed: IntArray  # those of them without a hit
     values: FloatArray  # (n, 6) x, y [m], dx/dz, dy/dz, 1/p [c/GeV], time since that of the candidate [s]
     covariance: FloatArray  # (n, 6, 6)
 
     @classmethod
     def empty(cls, n: int) -> Self:
         """Zeros for `n` tracks."""
-        whole = {"status", "ndf", "rounds"}
+        whole = {"status", "ndf", "rounds", "crossed", "missed"}
         shapes = {"values": (PARAMETERS,), "covariance": (PARAMETERS, PARAMETERS)}
         return cls._make(
             np.zeros((n, *shapes.get(name, ())), np.int64 if name in whole else np.float64) for name in cls._fields
@@ -121,10 +124,10 @@ def start_values(i: int, n: int, z: float, s: int, work: Work, out: Fitted, fiel
     x, tx, bend, y, ty = (
         work.right[i, 0, 0], work.right[i, 1, 0], work.right[i, 2, 0], work.right[i, 3, 0], work.right[i, 4, 0],
     )  # fmt: skip
-    gx, gy, gz, _, _, _ = start_in_ring(x, y, tx, ty, z, s, straws)
-    _, _, _, _, by, _ = global_field(gx, gy, gz, 0.0, radius, fields)
+    gx, gy, gz, dx, dy, dz = start_in_ring(x, y, tx, ty, z, s, straws)
+    kx, ky, kz = bend_at(gx, gy, gz, dx, dy, dz, 1.0, 0.0, radius, fields)
     steep = 1.0 + tx * tx
-    q = max(-bend, 0.05) / (RIGIDITY * by * steep * math.sqrt(steep))
+    q = max(-bend, 0.05) / (math.sqrt(kx * kx + ky * ky + kz * kz) * steep * math.sqrt(steep))
     out.values[i, 0], out.values[i, 1], out.values[i, 2], out.values[i, 3] = x, y, tx, ty
     out.values[i, 4] = min(max(q, 0.3), 4.0)
     mean = 0.0
@@ -135,8 +138,8 @@ def start_values(i: int, n: int, z: float, s: int, work: Work, out: Fitted, fiel
 
 
 @scalar(inline=False)
-def follow_all(i: int, n: int, derive: int, fresh: int, s: int, work: Work, out: Fitted, fields: FieldTables, radius: float,
-               straws: StrawTables, longest: float) -> int:  # fmt: skip
+def follow_all(i: int, n: int, derive: int, fresh: int, s: int, work: Work, out: Fitted, fields: FieldTables,
+               radius: float, straws: StrawTables, longest: float) -> int:  # fmt: skip
     """Follow the track, and with `derive` 1 its neighbours in five parameters; return 0 where one turns away."""
     v, z = out.values, out.z[i]
     x, y, tx, ty, q, t = v[i, 0], v[i, 1], v[i, 2], v[i, 3], v[i, 4], v[i, 5]
@@ -160,7 +163,7 @@ def wrong_side(r: float, sigma: float) -> float:
     0.38 u^2), as the track is known about as well as the hit.
     """
     u = abs(r) / sigma
-    return 2.0 * r * r * exp(-min(u * (0.8 + 0.38 * u), 100.0))
+    return float(2.0 * r * r * exp(-min(u * (0.8 + 0.38 * u), 100.0)))
 
 
 @scalar(inline=False)
@@ -211,7 +214,7 @@ def hit_covariance(i: int, n: int, q: float, scattering: int, work: Work) -> int
         work.covariance[i, m, m] += work.variance[i, m]
         angle = HIGHLAND * q * HIGHLAND * q * work.thickness[i, m] * scattering
         zero, one, two = zero + angle, one + angle * at, two + angle * at * at
-    return factorise(i, n, work.covariance)
+    return int(factorise(i, n, work.covariance))
 
 
 @scalar(inline=False)
@@ -343,11 +346,45 @@ def count_kept(i: int, n: int, work: Work) -> int:
     return kept
 
 
+@scalar(inline=False)
+def count_missed(i: int, n: int, s: int, first: int, last: int, hits: Ordered, work: Work, out: Fitted,
+                 fields: FieldTables, radius: float, straws: StrawTables, longest: float) -> int:  # fmt: skip
+    """Count the layers whose straws the track crosses, and those of them without any hit of the island."""
+    v = out.values
+    x, y, z, dx, dy, dz = start_in_ring(v[i, 0], v[i, 1], v[i, 2], v[i, 3], out.z[i], s, straws)
+    near = 0
+    ox, oz = straws.frames[s, 0], straws.frames[s, 1]
+    ax, az, bx, bz = straws.frames[s, 2], straws.frames[s, 3], straws.frames[s, 4], straws.frames[s, 5]
+    for layer in range(work.layer[i, 0] + 1, work.layer[i, n - 1]):
+        while near < n - 1 and work.layer[i, near + 1] <= layer:
+            near += 1
+        for _ in range(3):  # layers are at most 110 mm apart
+            along = dx * bx + dz * bz
+            h = min((straws.layers[s, layer, 2] - (x - ox) * bx - (z - oz) * bz) / along, longest)
+            x, y, z, dx, dy, dz = move(x, y, z, dx, dy, dz, v[i, 4], 0.0, h, radius, fields)
+        xs, zs = (x - ox) * ax + (z - oz) * az, (x - ox) * bx + (z - oz) * bz
+        ds, dn = dx * ax + dz * az, dx * bx + dz * bz
+        xs += work.shift[i, near]
+        at, _, _ = wire_number(xs, y, zs, ds, dy, dn, s, layer, straws)
+        wire = int(min(max(math.floor(at + 0.5), 0.0), WIRES - 1.0))
+        _, distance, height, _ = wire_approach(xs, y, zs, ds, dy, dn, 0.0, 0.0, 0.0, s, layer, wire, straws)
+        if abs(distance) > straws.gas_radius - _INSIDE or abs(height) > straws.layers[s, layer, 9] - _INSIDE:
+            continue
+        out.crossed[i] += 1
+        seen = 0
+        for k in range(first, last):
+            if hits.layer[k] == layer and hits.channel[k] % WIRES == wire:
+                seen = 1
+        out.missed[i] += 1 - seen
+    return 1
+
+
 @Kernel
 def _fit(
     i: int,
     candidates: Candidates,
     hits: Ordered,
+    islands: Islands,
     work: Work,
     out: Fitted,
     fields: FieldTables,
@@ -376,7 +413,10 @@ def _fit(
             out.status[i] = _FEW
             return
         derive = 1 if turn < _FIRST_ROUNDS else 0
-        if follow_all(i, n, derive, 1 if turn < _SAME_ERRORS else 0, s, work, out, fields, radius, straws, limits.step) == 0:
+        if (
+            follow_all(i, n, derive, 1 if turn < _SAME_ERRORS else 0, s, work, out, fields, radius, straws, limits.step)
+            == 0
+        ):
             return
         weigh(i, n, out.values[i, 5], out.values[i, 4], 0.0, turn, work, drift)
         if hit_covariance(i, n, out.values[i, 4], limits.scattering, work) == 0:
@@ -392,7 +432,35 @@ def _fit(
         out.status[i] = _FITTED if largest < _CALM and most <= limits.outlier else _FAILED
         if largest < _STILL and out.status[i] == _FITTED and turn > 0:
             break
+    first, last = islands.first[candidates.island[i]], islands.last[candidates.island[i]]
+    if out.status[i] == _FITTED:
+        count_missed(i, n, s, first, last, hits, work, out, fields, radius, straws, limits.step)
     out.ndf[i] = count_kept(i, n, work) - PARAMETERS
     for r in range(PARAMETERS):
         for c in range(PARAMETERS):
             out.covariance[i, r, c] = work.right[i, r, c]
+
+
+def fit_candidates(
+    candidates: Candidates,
+    hits: Ordered,
+    islands: Islands,
+    fields: FieldTables,
+    stations: Stations,
+    settings: TrackSettings,
+    backend: str = "cpu",
+) -> tuple[Fitted, Work]:
+    """Fit tracks to the hits of candidates; parameters as in `gm2sim.tracks.reconstruct.find_and_fit`.
+
+    Returns
+    -------
+    Fitted, Work
+        Of the n candidates, and of their hits.
+    """
+    n = candidates.hits.size
+    work, out = Work.empty(n), Fitted.empty(n)
+    limits = _Limits(settings.fit_step, settings.outlier, settings.least_hits, int(settings.scattering))
+    radius = stations.geometry.ring.radius
+    _fit(n, candidates, hits, islands, work, out, fields, radius, stations.tables(), settings.drift, limits,
+         backend=backend)  # fmt: skip
+    return out, work

@@ -81,6 +81,31 @@ def start_in_ring(
 
 
 @scalar(inline=False)
+def move(
+    x: float, y: float, z: float, dx: float, dy: float, dz: float, q: float, t: float, h: float, radius: float,
+    fields: FieldTables,
+) -> tuple[float, float, float, float, float, float]:  # fmt: skip
+    """Return place and direction a step further on, or back."""
+    momentum = 1.0 / q
+    energy = math.sqrt(momentum * momentum + POSITRON_MASS * POSITRON_MASS)
+    x, y, z, dx, dy, dz, _ = advance(x, y, z, dx, dy, dz, momentum, energy, t, h, radius, fields)
+    return x, y, z, dx, dy, dz
+
+
+@scalar(inline=False)
+def bend_at(
+    x: float, y: float, z: float, dx: float, dy: float, dz: float, q: float, t: float, radius: float,
+    fields: FieldTables,
+) -> tuple[float, float, float]:  # fmt: skip
+    """Return the curvature vector of a path [1/m]."""
+    momentum = 1.0 / q
+    energy = math.sqrt(momentum * momentum + POSITRON_MASS * POSITRON_MASS)
+    ex, ey, ez, fx, fy, fz = global_field(x, y, z, t, radius, fields)
+    kx, ky, kz = curvature(dx, dy, dz, ex, ey, ez, fx, fy, fz, momentum, momentum / energy)
+    return kx, ky, kz
+
+
+@scalar(inline=False)
 def note_hit(
     i: int, k: int, dx: float, dy: float, dz: float, distance: float, sine: float, s: int, fresh: int,
     work: Work, straws: StrawTables,
@@ -116,8 +141,6 @@ def follow(
     gx, gy, gz, dx, dy, dz = start_in_ring(x, y, tx, ty, z, s, straws)
     ox, oz = straws.frames[s, 0], straws.frames[s, 1]
     ax, az, bx, bz = straws.frames[s, 2], straws.frames[s, 3], straws.frames[s, 4], straws.frames[s, 5]
-    momentum = 1.0 / q
-    energy = math.sqrt(momentum * momentum + POSITRON_MASS * POSITRON_MASS)
     module, length, kx, ky, kz = -1, 0.0, 0.0, 0.0, 0.0
     for k in range(n):
         layer = work.layer[i, k]
@@ -132,10 +155,9 @@ def follow(
                 if abs(left) < _NEAR:
                     break
                 h = max(min(left / along, longest), -longest)
-                gx, gy, gz, dx, dy, dz, _ = advance(gx, gy, gz, dx, dy, dz, momentum, energy, t, h, radius, fields)
+                gx, gy, gz, dx, dy, dz = move(gx, gy, gz, dx, dy, dz, q, t, h, radius, fields)
                 length += h
-            ex, ey, ez, fx, fy, fz = global_field(gx, gy, gz, t, radius, fields)
-            kx, ky, kz = curvature(dx, dy, dz, ex, ey, ez, fx, fy, fz, momentum, momentum / energy)
+            kx, ky, kz = bend_at(gx, gy, gz, dx, dy, dz, q, t, radius, fields)
         xs, zs = (gx - ox) * ax + (gz - oz) * az, (gx - ox) * bx + (gz - oz) * bz
         ds, dn = dx * ax + dz * az, dx * bx + dz * bz
         way, distance, _, sine = wire_approach(

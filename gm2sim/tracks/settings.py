@@ -35,8 +35,8 @@ class TrackSettings:
         From the station back to the vertex [m].
     radial_shift
         Added to the radial place of the tangent point to get the decay's [m]. The tangent point is the outermost point
-        of the path, a decay is never further out: about -1 mm in simulation (docs/physics/tracks.md); N. Kinnaird,
-        dissertation (2020), corrects by 1.1 mm.
+        of the path, a decay is never further out: -0.8 mm on average in simulation (docs/physics/tracks.md); N.
+        Kinnaird, dissertation (2020), corrects by 1.1 mm.
     """
 
     gap: float = 40e-9
@@ -51,7 +51,7 @@ class TrackSettings:
     fit_step: float = 0.07
     step: float = 0.05
     longest_path: float = 12.0
-    radial_shift: float = 0.0
+    radial_shift: float = -0.8e-3
 
     def __post_init__(self) -> None:
         bounds = {
@@ -78,7 +78,8 @@ class Cuts:
     missed
         Largest part of the layers whose straws the track crosses that have no hit.
     entrance_x
-        Distance of the entrance from the wall of the station frame's origin, from and to [m].
+        Place of the entrance in the station frame, from and to [m]. Best estimate: all straws; the dissertation has
+        60 to 150 mm in a frame that it does not define.
     entrance_y
         Largest height of the entrance [m].
     residual
@@ -92,7 +93,7 @@ class Cuts:
     p_value: float = 0.05
     planes: int = 12
     missed: float = 0.3
-    entrance_x: tuple[float, float] = (0.060, 0.150)
+    entrance_x: tuple[float, float] = (0.0, 0.2)
     entrance_y: float = 0.040
     residual: float = 0.5e-3
     sigma_x: tuple[float, float] = (0.5e-3, 5e-3)

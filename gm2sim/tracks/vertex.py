@@ -79,10 +79,8 @@ def metal_passed(
 ) -> int:  # fmt: skip
     """Return the metal of a step from b to a place outside the station, as bits."""
     ox, oz = bx - straws.frames[s, 0], bz - straws.frames[s, 1]
-    across, down = (
-        ox * straws.frames[s, 2] + oz * straws.frames[s, 3],
-        ox * straws.frames[s, 4] + oz * straws.frames[s, 5],
-    )
+    across = ox * straws.frames[s, 2] + oz * straws.frames[s, 3]
+    down = ox * straws.frames[s, 4] + oz * straws.frames[s, 5]
     if abs(across) < _WIDE and straws.start < down < _LONG:
         return 0
     margin, _ = vacuum_margin(bx, by, bz, geometry)

@@ -23,7 +23,6 @@ from detectors.straws import (
     Misalignment,
     Stations,
     channel_of,
-    to_global,
 )  # fmt: skip
 from fields.falloff import FalloffTable
 from fields.quads import QuadSettings
@@ -46,10 +45,10 @@ REFERENCE = reference(B0, 7.112)
 KEY = FillKey(23, 1, 0, 0)
 # Station, decay in the beam (x, y [m], dy/ds), momentum [GeV/c], where it enters the station (x [m]).
 CASES = [
-    (0, (0.010, 0.005, 0.004), 2.5, 0.13),
-    (1, (-0.020, -0.010, 0.008), 1.1, 0.16),
-    (0, (0.035, 0.020, -0.006), 1.7, 0.15),
-    (1, (0.000, 0.000, 0.000), 0.8, 0.12),
+    (0, (0.010, 0.005, 0.004), 2.5, 0.08),
+    (1, (-0.020, -0.010, 0.008), 1.1, 0.09),
+    (0, (0.035, 0.020, -0.006), 1.7, 0.06),
+    (1, (0.000, 0.000, 0.000), 0.8, 0.08),
 ]
 
 
@@ -107,6 +106,20 @@ class Helix(NamedTuple):
         return rows + self.station * STATION_CHANNELS, distance[rows], s[rows]
 
 
+def in_station(one: Helix, z: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Place and direction in the station frame where a helix first meets the plane z on its way, and the length."""
+    frame = STATION.frames[one.station]
+    axes = np.array([[frame[2], 0, frame[3]], [0, 1, 0], [frame[4], 0, frame[5]]])
+    origin = np.array([frame[0], 0.0, frame[1]])
+    coarse = np.arange(-0.05, 6.0, 0.05)
+    depth = (one.at(coarse) - origin) @ axes[2] - z
+    s = coarse[np.argmax((depth[:-1] < 0.0) & (depth[1:] >= 0.0))]
+    for _ in range(8):
+        place, direction = axes @ (one.at(np.array(s)) - origin), axes @ one.along(s)
+        s += (z - place[2]) / direction[2]
+    return place, direction, s
+
+
 def from_beam(station: int, decay: tuple[float, float, float], momentum: float, entrance: float) -> tuple[Helix, float]:
     """A decay along the beam whose positron enters the station at a place x, followed from there; and its azimuth."""
 
@@ -116,23 +129,17 @@ def from_beam(station: int, decay: tuple[float, float, float], momentum: float, 
         start = np.array([(7.112 + x) * c, y, (7.112 + x) * s])
         return Helix(start, level * np.array([-s, rise, c]), momentum, station)
 
-    far = float(STATION.geometry.cell_azimuths[CELLS[station]])
-    theta = brentq(lambda t: in_station(born(t), 0.28)[0][0] - entrance, far - 1.0, far + 0.02, xtol=1e-13)
+    def off(theta: float) -> float:
+        return in_station(born(theta), 0.28)[0][0] - entrance
+
+    # From decays close to the station, which enter it far out, backwards.
+    near = float(STATION.geometry.cell_azimuths[CELLS[station]]) + 0.02
+    while off(near) > 0.0:
+        near -= 0.01
+    theta = brentq(off, near, near + 0.01, xtol=1e-13)
     one = born(theta)
     s = in_station(one, 0.28)[2]
     return Helix(one.at(np.array(s)), one.along(s), momentum, station), theta % (2.0 * math.pi)
-
-
-def in_station(one: Helix, z: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """Place and direction in the station frame where a helix meets the plane z, and the length to it."""
-    frame = STATION.frames[one.station]
-    axes = np.array([[frame[2], 0, frame[3]], [0, 1, 0], [frame[4], 0, frame[5]]])
-    origin = np.array([frame[0], 0.0, frame[1]])
-    s = 0.0
-    for _ in range(30):
-        place, direction = axes @ (one.at(np.array(s)) - origin), axes @ one.along(s)
-        s += (z - place[2]) / direction[2]
-    return place, direction, s
 
 
 def hit_times(one: Helix, distance: np.ndarray, length: np.ndarray, start: float = 0.0) -> np.ndarray:
@@ -167,7 +174,7 @@ def smeared(uniform):
     rng = np.random.default_rng(4)
     n = 400
     decays = [(rng.uniform(-0.03, 0.03), rng.uniform(-0.02, 0.02), rng.uniform(-0.005, 0.005)) for _ in range(n)]
-    made = [from_beam(k % 2, decays[k], rng.uniform(1.2, 2.6), rng.uniform(0.12, 0.165)) for k in range(n)]
+    made = [from_beam(k % 2, decays[k], rng.uniform(1.2, 2.6), rng.uniform(0.04, 0.09)) for k in range(n)]
     helices = [one for one, _ in made]
     vertices = np.array([(x, y, theta) for (x, y, _), (_, theta) in zip(decays, made, strict=True)])
     starts = 1e-6 * np.arange(1, n + 1)
@@ -261,7 +268,7 @@ def test_chi_square_and_residuals_are_those_of_the_errors(smeared):
 def test_scattering_in_the_straws_is_in_the_errors(uniform):
     """Slow positrons, sharp hits: without it chi square would be several times too large."""
     rng = np.random.default_rng(6)
-    helices = [from_beam(k % 2, (0.0, 0.0, 0.0), 0.9, rng.uniform(0.13, 0.17))[0] for k in range(300)]
+    helices = [from_beam(k % 2, (0.0, 0.0, 0.0), 0.9, rng.uniform(0.07, 0.095))[0] for k in range(300)]
     entered = enter(helices)
     crossed, _ = cross_straws(entered, uniform, STATION, KEY, CrossingSettings(loss=False))
     time = crossed.time + np.abs(crossed.distance) / VELOCITY + rng.normal(0.0, SHARP / VELOCITY, crossed.time.size)
@@ -269,16 +276,19 @@ def test_scattering_in_the_straws_is_in_the_errors(uniform):
     tracks = find_and_fit(crossed.channel, time, STATION, uniform, settings)
     good = tracks.status == Status.FITTED
     assert good.mean() > 0.95
-    which = np.rint(tracks.time / 1e-6).astype(int) - 1
-    pull = (1.0 / tracks.momentum - 1.0 / 0.9)[good] / np.sqrt(tracks.covariance[good, 4, 4])
-    pull = pull[np.abs(pull) < 5.0]
-    assert pull.std() == pytest.approx(1.0, abs=0.1 + 4.0 / math.sqrt(2 * pull.size))
     blind = find_and_fit(
         crossed.channel, time, STATION, uniform, TrackSettings(drift=linear_drift(resolution=SHARP), scattering=False)
     )
-    assert np.unique(which).size > 0.95 * len(helices)
+    widths = []
+    for some in (tracks, blind):
+        ended = some.status == Status.FITTED
+        pull = (1.0 / some.momentum - 1.0 / 0.9)[ended] / np.sqrt(some.covariance[ended, 4, 4])
+        widths.append(pull[np.abs(pull) < 10.0].std())
+    # Energy is not lost, but straws without hit scatter too: one in 200, and Highland's is no exact normal law here.
+    assert widths[0] == pytest.approx(1.0, abs=0.1 + 4.0 / math.sqrt(2 * good.sum()))
     assert np.median(tracks.chi2[good] / tracks.ndf[good]) == pytest.approx(1.0, abs=0.15)
-    assert np.median(blind.chi2 / np.maximum(blind.ndf, 1)) > 2.0
+    # The track's own scattering, 0.13 mrad a straw, is several times what 30 um over half a metre allow.
+    assert widths[1] > 1.5
 
 
 def enter(helices):
@@ -336,10 +346,8 @@ def test_tracks_do_not_depend_on_order_of_hits_threads_or_other_tracks(smeared, 
 
 
 def test_two_tracks_at_once_are_both_found(uniform):
-    first, second = (
-        helix(0, (0.165, 0.01, 0.28), (-0.02, 0.0, 1.0), 2.4),
-        helix(0, (0.10, -0.01, 0.28), (-0.05, 0, 1), 1.5),
-    )
+    first, _ = from_beam(0, (0.0, 0.01, 0.0), 2.4, 0.09)
+    second, _ = from_beam(0, (0.01, -0.01, 0.0), 1.5, 0.03)
     parts = [(one, *one.crossings()) for one in (first, second)]
     channel = np.concatenate([part[1] for part in parts])
     time = np.concatenate([hit_times(one, d, s, 8e-9 * k) for k, (one, _, d, s) in enumerate(parts)])
@@ -358,7 +366,7 @@ def test_outliers_are_taken_out_and_the_rest_fits(uniform):
     tracks = find_and_fit(channel, time, STATION, uniform)
     assert tracks.hits[0] == channel.size - 1
     assert not tracks.kept[0][tracks.hit[0] == wrong].any()
-    assert tracks.momentum[0] == pytest.approx(one.momentum, rel=2e-3)
+    assert abs(1.0 / tracks.momentum[0] - 1.0 / one.momentum) < math.sqrt(tracks.covariance[0, 4, 4])
 
 
 def test_islands_end_at_gaps_and_when_they_are_too_long():
@@ -386,7 +394,7 @@ def test_few_hits_give_no_tracks(uniform, n):
 def test_five_planes_are_a_candidate_but_not_fitted(uniform):
     one, _ = from_beam(*CASES[0])
     channel, distance, length = one.crossings()
-    few = np.argsort(channel)[:6]
+    few = np.flatnonzero(channel // WIRES % 2 == 0)[:6]
     tracks = find_and_fit(channel[few], hit_times(one, distance, length)[few], STATION, uniform)
     assert tracks.n == 1
     assert tracks.status[0] == Status.FEW

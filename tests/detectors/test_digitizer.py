@@ -7,7 +7,7 @@ from detectors.digitizer import NOISE_BOUND, DigitizerSettings, Pulses, channel_
 from detectors.shower import CrystalDeposits, deposit
 from detectors.sipm import SipmSettings, pulse_shape
 from detectors.windows import Windows, rows_of
-from gpu.rng import FillKey
+from gpu.rng import FillKey, Stage
 from tests.detectors.fills import CONSTANTS, SHAPE, SHORT, pulse, pulses_of, whole_waveforms
 from tests.detectors.showers import KEY, spread_hits
 
@@ -51,13 +51,14 @@ def test_samples_do_not_depend_on_the_window_they_are_made_in():
 
 def test_waveform_is_pedestal_plus_noise_less_pulses():
     starts, heights = np.array([100.25, 104.9, 150.0, 151.37]), np.array([500.0, 80.0, 1200.0, 33.3])
-    pulses = Pulses(np.full(4, 7 * 54 + 31), starts, heights)
+    channel = np.full(4, 7 * 54 + 31)
+    pulses = Pulses(channel, starts, heights, channel)
     waveform = whole_waveforms(pulses, KEY)[7, 31, :200]
     time = np.arange(200)
     expected = CONSTANTS.pedestal[7, 31] + np.where(time % 2, -0.5, 0.5) * CONSTANTS.even_odd[7, 31]
     for start, height in zip(starts, heights, strict=True):
         expected -= height * pulse_shape((time - start) * SHORT.sample_period, SipmSettings())
-    noise = np.concatenate([noise4(KEY.seed, KEY.run, KEY.subrun, KEY.fill, 7 * 54 + 31, b) for b in range(50)])
+    noise = np.concatenate([noise4(*KEY, 7 * 54 + 31, b, int(Stage.NOISE)) for b in range(50)])
     expected += SHORT.noise * noise
     # single precision around 1750 is good to 1e-4 counts: a sample may round the other way once in 10^4
     assert (waveform != np.rint(expected)).sum() <= 1

@@ -99,7 +99,8 @@ def test_one_pulse_is_kept_with_samples_before_and_after():
 @pytest.mark.parametrize(("gap", "islands"), [(12.0, 1), (30.0, 1), (60.0, 2)])
 def test_neighbouring_pulses_share_an_island_when_their_windows_meet(gap, islands):
     start = np.array([2000.4, 2000.4 + gap])
-    pulses = Pulses(np.array([9 * 54 + 40, 9 * 54 + 2]), start, np.array([800.0, 800.0]))
+    channel = np.array([9 * 54 + 40, 9 * 54 + 2])
+    pulses = Pulses(channel, start, np.array([800.0, 800.0]), channel)
     pulses = Pulses(*(column[np.argsort(pulses.channel)] for column in pulses))
     found, _ = islands_of(pulses)
     assert len(found[9].start) == islands

@@ -46,7 +46,7 @@ def pulse(calo: int, crystal: int, start: float, height: float) -> Pulses:
     return Pulses(channel, np.array([start]), np.array([height]), channel)
 
 
-def whole_waveforms(pulses: Pulses, key: FillKey, settings: DigitizerSettings = SHORT) -> np.ndarray:
+def every_waveform(pulses: Pulses, key: FillKey, settings: DigitizerSettings = SHORT) -> np.ndarray:
     """Make every sample of every channel, (24, 54, samples) [counts]."""
     windows = every_calorimeter(0, settings.samples - 1)
     rows, blocks, touching = rows_of(windows, pulses, settings, SHAPE)

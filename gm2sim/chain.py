@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from decay.positron import Positrons, decay
 from detectors.calorimeter import FillDigits, digitise_fill
+from detectors.laser import Pulses, laser_deposits
 from detectors.lost_muons import Flights, LostMuons, crystal_material, fly
 from detectors.mip import MuonHits, deposit_muons, together
 from detectors.shower import CrystalDeposits, deposit
@@ -42,7 +43,9 @@ class Fill(NamedTuple):
     digits: FillDigits
 
 
-def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally: Tally) -> Fill:
+def simulate_fill(
+    setup: Setup, key: FillKey, histogram: Histogram | None, tally: Tally, laser: Pulses | None = None
+) -> Fill:
     """The chain, from the stored muons of one fill to its digits.
 
     Parameters
@@ -54,6 +57,8 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
         Q-method histogram that the fill is added to.
     tally : Tally
         Counts and times are added to it.
+    laser : Pulses, optional
+        Of the laser in this fill.
     """
     with tally.stage("beam"):
         beam = setup.muons(key)
@@ -69,11 +74,11 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
         lost=int((muons.state > State.DECAYED).sum()),
         muon_turns=sum(stretch.muon_turns for stretch in stretches),
     )
-    return Fill(muons, stretches, snapshots, *detect_decays(setup, muons, key, histogram, tally))
+    return Fill(muons, stretches, snapshots, *detect_decays(setup, muons, key, histogram, tally, laser))
 
 
 def detect_decays(
-    setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally
+    setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally, laser: Pulses | None = None
 ) -> tuple[Positrons, Ends, Hits, LostMuons, Flights, MuonHits, CrystalDeposits, FillDigits]:
     """The second half of the chain, from decayed and lost muons to digits; parameters as in :func:`simulate_fill`."""
     lost = LostMuons.of(muons, setup.ring.reference)
@@ -89,6 +94,7 @@ def detect_decays(
         digits = digitise_fill(
             deposits, key, setup.calorimeters, constants=setup.constants, q_histogram=histogram,
             waveform_channels=setup.waveform_channels(key.fill),
+            laser=laser_deposits(laser, setup.constants.laser_light) if laser is not None else None,
         )  # fmt: skip
     tally.count(
         positrons=positrons.n,

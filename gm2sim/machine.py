@@ -15,7 +15,10 @@ from detectors.digitizer import ChannelConstants, DigitizerSettings
 from detectors.geometry import Geometry
 from detectors.shower import CALORIMETERS, CRYSTALS
 from detectors.sipm import SipmSettings
+from detectors.straw_crossings import CrossingSettings
+from detectors.straws import Stations
 from detectors.sums import q_bins
+from detectors.transport import TransportSettings
 from fields.inflector import Leakage
 from fields.maps import RZMap, load_multipole_map, load_rz_map
 from fields.plates import PlateGeometry
@@ -167,6 +170,18 @@ def calorimeter_settings(config: Config) -> CalorimeterSettings:
     )
 
 
+def transport_settings(config: Config) -> TransportSettings:
+    """How positrons fly to the detectors."""
+    transport = config.transport
+    return TransportSettings(
+        material=transport.material,
+        photons=transport.photons,
+        photon_threshold=transport.photon_threshold_mev * 1e-3,
+        side_entry=transport.side_entry,
+        straws=CrossingSettings(scattering=transport.straw_material, loss=transport.straw_material),
+    )
+
+
 class Ring:
     """The storage ring of a configuration, ready to track.
 
@@ -314,6 +329,8 @@ class Setup:
     beam: StoredBeam
     fields: FieldTables
     geometry: Geometry
+    stations: Stations | None
+    transport: TransportSettings
     calorimeters: CalorimeterSettings
     conditions: Conditions
     backend: str
@@ -327,12 +344,15 @@ class Setup:
         conditions = open_conditions(config.conditions.file, settings.digitizer)
         require(conditions, CALORIMETER_FOLDERS, config.run.run, config.run.subruns)
         ring = Ring(config)
+        geometry = Geometry(ring=ring.layout)
         return cls(
             config=config,
             ring=ring,
             beam=stored_beam(config),
             fields=field_tables(ring.storage, ring.quads, ring.layout, _falloff_map(config)),
-            geometry=Geometry(ring=ring.layout),
+            geometry=geometry,
+            stations=Stations(geometry=geometry) if config.transport.trackers else None,
+            transport=transport_settings(config),
             calorimeters=settings,
             conditions=conditions,
             backend=backend,

@@ -83,50 +83,6 @@ def in_station(x: float, z: float, geometry: GeometryTables) -> bool:
 
 
 @scalar
-def is_in_crystals(x: float, y: float, z: float, k: int, geometry: GeometryTables) -> bool:
-    """Return whether a point is in the crystals of cell k's calorimeter."""
-    depth, u = face_distance(x, z, k, geometry)
-    return bool(0.0 < depth < geometry.crystals[0] and abs(u) < geometry.face[6] and abs(y) < geometry.face[7])
-
-
-@scalar
-def side_crossing(
-    x0: float,
-    y0: float,
-    z0: float,
-    dx0: float,
-    dy0: float,
-    dz0: float,
-    x1: float,
-    y1: float,
-    z1: float,
-    dx1: float,
-    dy1: float,
-    dz1: float,
-    h: float,
-    geometry: GeometryTables,
-) -> float:
-    """Return the fraction of a step at which it enters the crystals of a calorimeter, 2 if it does not end in them.
-
-    A step that cuts an edge of them, in and out, is not seen: less than 60 mm of its path, and of no depth across.
-    """
-    r = math.sqrt(x1 * x1 + z1 * z1)
-    if r > geometry.crystals[2] or r < geometry.crystals[1] or abs(y1) > geometry.face[7]:
-        return NOWHERE
-    k, _ = cell_of(x1, z1, geometry)
-    if not is_in_crystals(x1, y1, z1, k, geometry):
-        return NOWHERE
-    low, high = 0.0, 1.0
-    for _ in range(20):  # 60 mm / 2^20: 0.06 micrometres
-        f = 0.5 * (low + high)
-        x = hermite(f, h, x0, dx0, x1, dx1)
-        y = hermite(f, h, y0, dy0, y1, dy1)
-        z = hermite(f, h, z0, dz0, z1, dz1)
-        low, high = (low, f) if is_in_crystals(x, y, z, k, geometry) else (f, high)
-    return high
-
-
-@scalar
 def wall_sine(x: float, z: float, dx: float, dz: float, wall: int, geometry: GeometryTables) -> float:
     """Return the sine of the angle between a direction and an inner wall of the chamber."""
     k, _ = cell_of(x, z, geometry)

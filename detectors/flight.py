@@ -11,7 +11,6 @@ from detectors.boundary import (
     face_distance,
     in_station,
     metal_in_step,
-    side_crossing,
     vacuum_margin,
     wall_crossing,
 )
@@ -19,6 +18,7 @@ from detectors.flying import Faces, Fate, Flying, Limits
 from detectors.geometry import GeometryTables
 from detectors.material import converted, matter_ahead, radiated, scatter
 from detectors.path import advance, hermite
+from detectors.sides import side_crossing
 from fields.total import FieldTables
 from gpu.kernel import Kernel, scalar
 from gpu.rng import FillKey

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from decay.positron import Positrons, decay
-from detectors.geometry import Geometry
+from detectors.geometry import CELL, Geometry
 from detectors.straw_crossings import CrossingSettings, Way
 from detectors.straws import CELLS, Stations
 from detectors.transport import Fate, Flight, TransportSettings, fly_positrons, transport
@@ -73,39 +73,47 @@ def test_who_meets_no_station_flies_bit_by_bit_as_without(born, fields, flown):
     elsewhere = np.ones(born.n, bool)
     elsewhere[rows_of(born, flown)] = False
     assert 0.3 < elsewhere.mean() < 0.9
+    # But for those that went through the closed wall in front of the extension and stop in that one's end.
+    ends = flown.ends
+    azimuth = np.mod(np.arctan2(ends.z, ends.x) - GEOMETRY.cell_azimuths[0], 2.0 * math.pi)
+    at_end = np.isin((azimuth / CELL).astype(int), CELLS) & (ends.fate == Fate.LOST_CHAMBER) & (ends.sheets > 1)
+    assert (at_end & elsewhere).sum() < 0.01 * born.n
+    elsewhere &= ~at_end
     for name, column in past._asdict().items():
-        np.testing.assert_array_equal(getattr(flown.ends, name)[elsewhere], column[elsewhere], err_msg=name)
+        np.testing.assert_array_equal(getattr(ends, name)[elsewhere], column[elsewhere], err_msg=name)
 
 
 def test_hits_behind_the_stations_are_of_the_positrons_that_crossed_straws(born, flown):
     rows = rows_of(born, flown)
-    passed = flown.passages.way == Way.PASSED
-    behind = np.array(CELLS)[flown.entrances.station]
-    hit = passed & (flown.ends.fate[rows] == Fate.HIT)
+    hit = (flown.passages.straws > 8) & (flown.passages.way == Way.PASSED) & (flown.ends.fate[rows] == Fate.HIT)
     assert hit.sum() > 500
-    assert (flown.ends.calo[rows][hit] == behind[hit]).mean() > 0.99
-    # Nobody reaches those calorimeters but through their station, born behind it, or along the outside of its walls.
+    # Who is so far from the beam as the straws comes to the calorimeter behind them.
+    assert (flown.ends.calo[rows] == np.array(CELLS)[flown.entrances.station])[hit].mean() > 0.95
+    # Most of that calorimeter's hits were born in front of the station, and none of them is new.
     reached = np.isin(flown.ends.calo, CELLS) & (flown.ends.fate == Fate.HIT)
     assert np.isin(np.flatnonzero(reached), rows).mean() > 0.8
-    # The same momentum less what straws and walls took.
-    energy = flown.passages.energy[hit]
-    assert (flown.ends.energy[rows][hit] <= energy + 1e-4).all()
+    # The same momentum less what walls take behind the straws; the edges of quads give or take 20 keV.
+    assert (flown.ends.energy[rows][hit] <= flown.passages.energy[hit] + 1e-4).all()
     assert (flown.ends.path[rows][hit] > (flown.entrances.path + flown.passages.path)[hit]).all()
 
 
 def test_each_way_through_a_station_has_its_fate(born, flown):
     rows, way = rows_of(born, flown), flown.passages.way
-    assert np.unique(rows).size == rows.size  # nobody meets both stations here
+    twice = rows.size - np.unique(rows).size
+    assert 0 < twice < 0.01 * rows.size  # the fastest fly from one station to the other
     assert (flown.ends.fate[rows[way == Way.MANIFOLD]] == Fate.LOST_TRACKER).all()
     assert (flown.ends.fate[rows[np.isin(way, (Way.WALL, Way.TURNED))]] == Fate.LOST_CHAMBER).all()
     counts = np.bincount(flown.ends.fate, minlength=len(Fate))
     assert counts.sum() == born.n
     assert counts[Fate.STATION] == 0
-    assert counts[Fate.LOST_TRACKER] == (way == Way.MANIFOLD).sum() > 50
+    assert counts[Fate.LOST_TRACKER] == (way == Way.MANIFOLD).sum()
+    assert counts[Fate.LOST_TRACKER] > 50
 
 
 def test_crossings_follow_the_order_of_their_passages(born, flown):
     number = np.repeat(flown.entrances.number, flown.passages.straws)
+    same = np.diff(flown.entrances.number) == 0
+    assert (np.diff(flown.entrances.path)[same] > 0.0).all()
     np.testing.assert_array_equal(number, flown.crossings.number)
     assert (np.diff(rows_of(born, flown)) >= 0).all()
     station = np.repeat(flown.entrances.station, flown.passages.straws)

@@ -19,4 +19,4 @@ def scallop_place(xc: float, zc: float, geometry: GeometryTables) -> tuple[float
 def extension_margin(xs: float, zs: float, geometry: GeometryTables) -> float:
     """Return the distance to the nearest wall of the chamber's extension, positive inside [m]; it is open in front."""
     box = geometry.extension
-    return float(min(zs - box[0], box[1] - zs, xs + box[2]))
+    return float(min(min(zs - box[0], box[1] - zs), xs + box[2]))

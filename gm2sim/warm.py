@@ -23,7 +23,7 @@ _KEY = FillKey(0, 0, 0, 0)
 
 
 def compiled_set(setup: Setup) -> str:
-    """Name of the set of kernels that a run needs: options of the tracking and the straw trackers make the difference."""
+    """Name of the set of kernels that a run needs: options of the tracking, and straws, make the difference."""
     kicked = f"_{setup.ring.injection.tables.options.name}" if setup.injected else ""
     straws = "_straws" if setup.stations is not None else ""
     return f"run_{setup.ring.tables.options.name}{kicked}{straws}"

@@ -28,7 +28,7 @@ IntArray = NDArray[np.int64]
 __all__ = ["Ends", "Fate", "Flight", "Hits", "Secondaries", "TransportSettings", "fly_positrons", "transport"]
 
 _STRONGEST = 1.65  # field that sets the step of slow positrons [T]
-_GENERATIONS = 4  # photons of positrons, of the pairs that those make, and so on: fewer than 1 in 10 000 is left
+_GENERATIONS = 4  # photons of positrons, of the pairs that those make, and so on: 2 in 1000 are left
 _AFTER = {Way.WALL: Fate.LOST_CHAMBER, Way.MANIFOLD: Fate.LOST_TRACKER, Way.TURNED: Fate.LOST_CHAMBER}
 
 

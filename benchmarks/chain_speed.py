@@ -16,7 +16,7 @@ from decay.positron import decay
 from detectors.calorimeter import CalorimeterSettings, digitise_fill, light_of, measure_pedestals
 from detectors.digitizer import digitiser_pulses, pulse_table, synthesise
 from detectors.shower import deposit
-from detectors.transport import transport
+from detectors.transport import fly_positrons
 from detectors.windows import find_windows, rows_of
 from gm2sim.calibration import Calibration
 from gm2sim.chain import Fill, simulate_fill
@@ -68,7 +68,11 @@ def _particles(setup: Setup, fill: Fill, repeats: int) -> list[Row]:
     stages = (
         ("muon drawn", n, lambda: sample(setup.beam, KEY, n, optics)),
         ("decay", decayed, lambda: decay(fill.muons, reference, KEY, polarization)),
-        ("positron to a face or lost", decayed, lambda: transport(fill.positrons, setup.fields, setup.geometry, KEY)),
+        (
+            "positron to a calorimeter or lost",
+            decayed,
+            lambda: fly_positrons(fill.positrons, setup.fields, setup.geometry, KEY, setup.transport, setup.stations),
+        ),
         ("shower of a hit, 54 crystals", hits, lambda: deposit(fill.hits, KEY, setup.calorimeters.shower)),
     )
     return [

@@ -13,7 +13,8 @@ from detectors.laser import Pulses, laser_deposits
 from detectors.lost_muons import Flights, LostMuons, crystal_material, fly
 from detectors.mip import MuonHits, deposit_muons, together
 from detectors.shower import CrystalDeposits, deposit
-from detectors.transport import Ends, Hits, transport
+from detectors.straw_crossings import Crossings, Passages
+from detectors.transport import Ends, Hits, fly_positrons
 from gm2sim.machine import Setup
 from gm2sim.records import Snapshot
 from gm2sim.summary import Tally
@@ -41,6 +42,8 @@ class Fill(NamedTuple):
     muon_hits: MuonHits
     deposits: CrystalDeposits
     digits: FillDigits
+    crossings: Crossings
+    passages: Passages
 
 
 def simulate_fill(
@@ -79,13 +82,16 @@ def simulate_fill(
 
 def detect_decays(
     setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally, laser: Pulses | None = None
-) -> tuple[Positrons, Ends, Hits, LostMuons, Flights, MuonHits, CrystalDeposits, FillDigits]:
+) -> tuple[
+    Positrons, Ends, Hits, LostMuons, Flights, MuonHits, CrystalDeposits, FillDigits, Crossings, Passages
+]:  # fmt: skip
     """The second half of the chain, from decayed and lost muons to digits; parameters as in :func:`simulate_fill`."""
     lost = LostMuons.of(muons, setup.ring.reference)
     with tally.stage("decay"):
         positrons = decay(muons, setup.ring.reference, key, setup.config.beam.polarization)
     with tally.stage("transport"):
-        hits, ends = transport(positrons, setup.fields, setup.geometry, key)
+        flight = fly_positrons(positrons, setup.fields, setup.geometry, key, setup.transport, setup.stations)
+        hits = flight.hits
         muon_hits, flights = fly(lost, setup.fields, setup.geometry, key, crystals=setup.calorimeters.shower)
     with tally.stage("showers"):
         of_muons = deposit_muons(muon_hits, crystal_material(), setup.calorimeters.shower)
@@ -102,7 +108,9 @@ def detect_decays(
         islands=sum(one.start.size for one in digits.islands),
         samples=sum(one.samples.size for one in digits.islands),
     )
-    return positrons, ends, hits, lost, flights, muon_hits, deposits, digits
+    return (
+        positrons, flight.ends, hits, lost, flights, muon_hits, deposits, digits, flight.crossings, flight.passages
+    )  # fmt: skip
 
 
 def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[TrackResult], list[Snapshot]]:

@@ -215,6 +215,25 @@ class TrackingSection(Section):
     observer_deg: float = Field(180.0, ge=0, lt=360, description="azimuth of the beam moments, from the inflector exit")
 
 
+class TransportSection(Section):
+    """Positrons from their birth to calorimeters and trackers; each switch leaves all other random numbers alone."""
+
+    material: bool = Field(
+        True, description="plates, collimators and chamber walls take energy from positrons and scatter them"
+    )
+    photons: bool = Field(
+        True, description="follow the photons radiated in metal, and the pairs that they make in metal"
+    )
+    photon_threshold_mev: float = Field(20.0, ge=1, le=1000, description="photons of less energy are not followed")
+    side_entry: bool = Field(
+        True, description="calorimeters can be entered through their sides too, not through the front face alone"
+    )
+    trackers: bool = Field(
+        True, description="straw trackers stand in front of calorimeters 13 and 19, where the chamber is open for them"
+    )
+    straw_material: bool = Field(True, description="walls and gas of the straws take energy and scatter")
+
+
 class SipmSection(Section):
     """What changes the height of a pulse in the SiPMs; sizes are those of the built-in constants."""
 
@@ -342,6 +361,7 @@ class Config(Section):
     rf: RfSection = RfSection()
     physics: PhysicsSection = PhysicsSection()
     tracking: TrackingSection = TrackingSection()
+    transport: TransportSection = TransportSection()
     sipm: SipmSection = SipmSection()
     detectors: DetectorsSection = DetectorsSection()
     conditions: ConditionsSection = ConditionsSection()

@@ -293,7 +293,7 @@ def shower(hits: Hits, key: FillKey, settings: ShowerSettings | None = None) -> 
 
 def spread(hits: Hits, key: FillKey, settings: ShowerSettings) -> tuple[NDArray, NDArray, Leakage]:
     """Return light (n, 54) [GeV], light times depth (n, 54) [GeV m] and leakage, arrays (n,) [GeV]."""
-    check(hits, settings)
+    check(hits)
     n = len(hits.energy)
     light = np.zeros((n, CRYSTALS))
     depth = np.zeros((n, CRYSTALS))

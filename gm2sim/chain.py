@@ -11,7 +11,7 @@ from decay.positron import Positrons, decay
 from detectors.calorimeter import FillDigits, digitise_fill
 from detectors.lost_muons import Flights, LostMuons, crystal_material, fly
 from detectors.mip import MuonHits, deposit_muons, together
-from detectors.shower import CrystalDeposits, deposit
+from detectors.shower import CrystalDeposits, Leakage, shower
 from detectors.transport import Ends, Hits, transport
 from gm2sim.machine import Setup
 from gm2sim.records import Snapshot
@@ -39,6 +39,7 @@ class Fill(NamedTuple):
     flights: Flights
     muon_hits: MuonHits
     deposits: CrystalDeposits
+    leakage: Leakage
     digits: FillDigits
 
 
@@ -74,7 +75,7 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
 
 def detect_decays(
     setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally
-) -> tuple[Positrons, Ends, Hits, LostMuons, Flights, MuonHits, CrystalDeposits, FillDigits]:
+) -> tuple[Positrons, Ends, Hits, LostMuons, Flights, MuonHits, CrystalDeposits, Leakage, FillDigits]:
     """The second half of the chain, from decayed and lost muons to digits; parameters as in :func:`simulate_fill`."""
     lost = LostMuons.of(muons, setup.ring.reference)
     with tally.stage("decay"):
@@ -84,7 +85,8 @@ def detect_decays(
         muon_hits, flights = fly(lost, setup.fields, setup.geometry, key, crystals=setup.calorimeters.shower)
     with tally.stage("showers"):
         of_muons = deposit_muons(muon_hits, crystal_material(), setup.calorimeters.shower)
-        deposits = together(deposit(hits, key, setup.calorimeters.shower), of_muons)
+        of_positrons, leakage = shower(hits, key, setup.calorimeters.shower)
+        deposits = together(of_positrons, of_muons)
     with tally.stage("digitising"):
         digits = digitise_fill(deposits, key, setup.calorimeters, constants=setup.constants, q_histogram=histogram)
     tally.count(
@@ -93,7 +95,7 @@ def detect_decays(
         islands=sum(one.start.size for one in digits.islands),
         samples=sum(one.samples.size for one in digits.islands),
     )
-    return positrons, ends, hits, lost, flights, muon_hits, deposits, digits
+    return positrons, ends, hits, lost, flights, muon_hits, deposits, leakage, digits
 
 
 def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[TrackResult], list[Snapshot]]:

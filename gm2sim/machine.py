@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from detectors.calorimeter import CalorimeterSettings
 from detectors.digitizer import ChannelConstants, DigitizerSettings
 from detectors.geometry import Geometry
-from detectors.shower import CALORIMETERS, CRYSTALS
+from detectors.shower import CALORIMETERS, CRYSTALS, ShowerSettings
 from detectors.sipm import SipmSettings
 from detectors.sums import q_bins
 from fields.inflector import Leakage
@@ -28,7 +28,7 @@ from fields.transients import FieldDrift
 from fields.trolley import fit_multipoles, simulate_run
 from gm2sim.bunch.fills import muons_for_fills, next_muons
 from gm2sim.conditions import CALORIMETER_FOLDERS, Conditions, calorimeter_constants, open_conditions, require
-from gm2sim.config import Config
+from gm2sim.config import Config, ConfigError
 from gm2sim.injection import Injection, bunch_profile, changes, kicker_pulses
 from gpu.rng import FillKey
 from tracking.bunch import Bunch as TrackingBunch
@@ -163,7 +163,33 @@ def calorimeter_settings(config: Config) -> CalorimeterSettings:
         q_last_sample=DigitizerSettings.samples,
     )
     return CalorimeterSettings(
-        sipm=SipmSettings(light_yield=detectors.light_yield_pe_per_mev * 1e3), digitizer=digitizer
+        shower=shower_settings(config),
+        sipm=SipmSettings(light_yield=detectors.light_yield_pe_per_mev * 1e3),
+        digitizer=digitizer,
+    )
+
+
+def shower_settings(config: Config) -> ShowerSettings:
+    """Showers in the crystals.
+
+    Raises
+    ------
+    ConfigError
+        The light would be absorbed within a crystal.
+    """
+    shower, settings = config.shower, ShowerSettings()
+    if 0.0 < shower.attenuation_length_mm < 1e3 * settings.length:
+        raise ConfigError(
+            f"shower.attenuation_length_mm = {shower.attenuation_length_mm:g} mm is shorter than the crystals of "
+            f"{1e3 * settings.length:g} mm: give a longer one, or 0 for none"
+        )
+    return replace(
+        settings,
+        attenuation_length=shower.attenuation_length_mm * 1e-3,
+        albedo=shower.albedo_percent * 1e-2,
+        crosstalk=shower.crosstalk_percent * 1e-2,
+        profile_fluctuation=shower.profile_fluctuation,
+        light_fluctuation=shower.light_fluctuation,
     )
 
 

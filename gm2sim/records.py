@@ -9,7 +9,7 @@ from decay.positron import Positrons
 from detectors.calorimeter import CalorimeterSettings, FillDigits
 from detectors.lost_muons import Flights, LostMuons
 from detectors.mip import MuonHits
-from detectors.shower import CrystalDeposits
+from detectors.shower import CrystalDeposits, Leakage
 from detectors.transport import Ends, Hits
 from fields.storage import StorageField
 from gm2sim.config import Config
@@ -102,6 +102,7 @@ def append_truth(
     flights: Flights,
     muon_hits: MuonHits,
     deposits: CrystalDeposits,
+    leakage: Leakage,
 ) -> None:
     """Add everything that is known of one fill to the truth file."""
     truth.append("muons", serial, muons._asdict())
@@ -109,7 +110,7 @@ def append_truth(
         columns = snapshot._asdict() | {"turn": np.full(snapshot.x.size, snapshot.turn)}
         truth.append("profile", serial, columns)
     truth.append("positrons", serial, positrons._asdict() | {"fate": ends.fate})
-    truth.append("hits", serial, hits._asdict())
+    truth.append("hits", serial, hits._asdict() | leakage._asdict())
     truth.append("crystals", serial, deposits._asdict())
     columns = lost._asdict() | flights._asdict() | {"reason": lost.state, "energy": lost.energy}
     truth.append("lost_muons", serial, columns)

@@ -179,6 +179,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
                     fill.flights,
                     fill.muon_hits,
                     fill.deposits,
+                    fill.leakage,
                 )
                 for snapshot, stretch in zip(fill.snapshots, fill.stretches, strict=True):
                     append_moments(truth, serial, snapshot.turn, stretch, setup.ring.reference)

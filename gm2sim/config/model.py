@@ -229,6 +229,24 @@ class DetectorsSection(Section):
     injection_sample: int = Field(800, ge=0, le=500_000, description="sample number of t = 0 in the fill")
 
 
+class ShowerSection(Section):
+    """Showers in the crystals of the calorimeters."""
+
+    attenuation_length_mm: float = Field(
+        1000.0, ge=0, le=100_000, description="of the light on its way to the sensor; 0 for none"
+    )
+    albedo_percent: float = Field(
+        0.5, ge=0, le=5, description="share of the energy in soft photons, from the face to all crystals"
+    )
+    crosstalk_percent: float = Field(
+        0.0, ge=0, le=10, description="share of a crystal's light that each neighbour sees through the wrapping"
+    )
+    profile_fluctuation: float = Field(
+        0.45, ge=0, le=1, description="factor on the published spreads of depth and shape of a shower"
+    )
+    light_fluctuation: float = Field(0.66, ge=0, le=1, description="relative spread of the light of one spot")
+
+
 class ConditionsSection(Section):
     """Constants by run and subrun, for the simulation and its reconstruction alike."""
 
@@ -279,6 +297,7 @@ class Config(Section):
     physics: PhysicsSection = PhysicsSection()
     tracking: TrackingSection = TrackingSection()
     detectors: DetectorsSection = DetectorsSection()
+    shower: ShowerSection = ShowerSection()
     conditions: ConditionsSection = ConditionsSection()
     daq: DaqSection = DaqSection()
     fit: FitSection = FitSection()

@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from detectors.mip import MuonHits
-from gm2sim.calibration import ENERGY_SCALE
+from detectors.calorimeter import CalorimeterSettings
+from detectors.mip import CONTAINED, MuonHits
+from gm2sim.calibration import Calibration
 from gm2sim.chain import detect_decays
 from gm2sim.config import load
 from gm2sim.lost_muons import (
@@ -168,9 +169,8 @@ def test_clusters_of_muons_peak_at_the_energy_of_the_experiment(written: tuple[P
 
 
 def test_the_scale_of_the_muons_is_that_of_the_reconstruction() -> None:
-    from detectors.mip import CONTAINED
-
-    assert pytest.approx(1.0, abs=1e-3) == CONTAINED * ENERGY_SCALE
+    known = Calibration.of(CalorimeterSettings())
+    assert known.true_energy(CONTAINED * 0.170) == pytest.approx(0.170, rel=1e-3)
 
 
 def test_the_truth_tells_muons_from_positrons(written: tuple[Path, Path, MuonHits]) -> None:

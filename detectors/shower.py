@@ -30,7 +30,7 @@ from detectors.shower_profile import (
     LAYERS,
     LN_Y_TRACK,
     axis,
-    gamma_in_layer,
+    gammas_in_layer,
     profile_in_depth,
     profile_in_radius,
     track_in_layer,
@@ -214,11 +214,12 @@ def shower_step(i, hits, medium, key, light, depth, leaks):
     rest = energy
     carry = 0.5
     for layer in range(LAYERS):
-        # Rossi: a positron loses Ec in a radiation length.
-        share = gamma_in_layer(layer, alpha, beta, norm) if ln_y > LN_Y_TRACK else track_in_layer(layer, in_critical)
+        share, of_spots = gammas_in_layer(layer, (alpha, beta, norm), (spot_alpha, spot_beta, spot_norm))
+        # Rossi: a positron that makes no shower loses Ec in a radiation length.
+        share = share if ln_y > LN_Y_TRACK else track_in_layer(layer, in_critical)
         part = min(energy * share, rest)
         rest -= part
-        carry += spots * gamma_in_layer(layer, spot_alpha, spot_beta, spot_norm)
+        carry += spots * of_spots
         count = max(1, int(carry))
         carry -= int(carry)
         core_and_tail = profile_in_radius((layer + 0.5) * LAYER * tau_per_x0, ln_e, z)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from gpu.fastmath import exp, log
 from gpu.kernel import scalar
 
 LAYER = 0.5  # [X0] thickness of a layer: GP's profiles vary over one X0 and more
@@ -53,16 +54,18 @@ def profile_in_radius(tau, ln_e, z):
 
 
 @scalar
-def gamma_in_layer(layer, alpha, beta, log_norm):
-    """Integrate a gamma distribution over one layer by three Gauss points."""
+def gammas_in_layer(layer, first, second):
+    """Integrate two gamma distributions (alpha, beta, log of the norm) over one layer by three Gauss points."""
     middle = (layer + 0.5) * LAYER
     half = 0.3872983346207417 * LAYER  # sqrt(3/5)/2
-    total = 0.0
+    one = two = 0.0
     for k in range(3):
         t = middle + (k - 1) * half
+        ln_t = log(t)
         weight = 8.0 / 18.0 if k == 1 else 5.0 / 18.0
-        total += weight * math.exp(log_norm + (alpha - 1.0) * math.log(t) - beta * t)
-    return total * LAYER
+        one += weight * exp(first[2] + (first[0] - 1.0) * ln_t - first[1] * t)
+        two += weight * exp(second[2] + (second[0] - 1.0) * ln_t - second[1] * t)
+    return one * LAYER, two * LAYER
 
 
 @scalar

@@ -6,7 +6,7 @@ from scipy.constants import speed_of_light
 from scipy.special import gammainc
 
 from detectors.shower import CRYSTALS, Leakage, ShowerSettings, deposit, spread
-from detectors.shower_profile import gamma_in_layer, profile_in_depth, profile_in_radius, track_in_layer
+from detectors.shower_profile import gammas_in_layer, profile_in_depth, profile_in_radius, track_in_layer
 from tests.detectors.showers import KEY, PITCH, spread_hits, straight_hits
 
 SETTINGS = ShowerSettings()
@@ -22,7 +22,7 @@ def lost(leakage: Leakage) -> np.ndarray:
 def test_layers_integrate_the_gamma_distribution():
     alpha, beta = 3.4, 0.55
     log_norm = alpha * np.log(beta) - float(np.log(2.981206426810332))  # Gamma(3.4)
-    layers = [gamma_in_layer(k, alpha, beta, log_norm) for k in range(40)]
+    layers = [gammas_in_layer(k, (alpha, beta, log_norm), (alpha, 2.0 * beta, log_norm))[0] for k in range(40)]
     edges = gammainc(alpha, beta * 0.5 * np.arange(41))
     # three Gauss points are of sixth order; worst in the first layer, where t^2.4 has no third derivative
     np.testing.assert_allclose(layers, np.diff(edges), atol=2e-6)

@@ -92,7 +92,8 @@ def test_energy_is_linear_within_half_a_percent(found: dict[float, Found]) -> No
 def test_scale_follows_leakage_and_attenuation_in_closed_form() -> None:
     for length in (0.0, 0.5, 1.0):
         shower = replace(SETTINGS.shower, attenuation_length=length)
-        known = Calibration(np.ones((24, 54)), 1e-9, 2e-9, **energy_curve(shower))
+        scale, slope, bend = energy_curve(shower)
+        known = Calibration(np.ones(1), 1e-9, 2e-9, energy_scale=scale, energy_slope=slope, energy_bend=bend)
         # With one scale for all energies it would bend by X0/length for each factor e of energy: 2 % to 3.1 GeV.
         for energy in (0.6, 1.0, 2.0, 3.1):
             clustered = CLUSTERED * (1.0 + CLUSTERED_SLOPE * np.log(energy / 2.0))

@@ -56,6 +56,7 @@ def test_stage_numbers_are_never_renumbered():
         "MUON_SCATTERING": 10,
         "RESAMPLING": 11,
         "ALBEDO": 13,
+        "COMMON_NOISE": 14,
         "STRAW_SCATTERING": 20,
         "STRAW_CLUSTERS": 21,
         "STRAW_DRIFT": 22,

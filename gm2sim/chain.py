@@ -2,21 +2,19 @@
 
 import math
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decay.positron import Positrons, decay
-from detectors.calorimeter import FillDigits, digitise_fill
+from decay.positron import decay
+from detectors.calorimeter import digitise_fill
 from detectors.laser import Pulses, laser_deposits
-from detectors.lost_muons import Flights, LostMuons, crystal_material, fly
-from detectors.mip import MuonHits, deposit_muons, together
-from detectors.shower import CrystalDeposits, deposit
-from detectors.straw_crossings import Crossings, Passages
-from detectors.transport import Ends, Hits, fly_positrons
+from detectors.lost_muons import LostMuons, crystal_material, fly
+from detectors.mip import deposit_muons, together
+from detectors.shower import shower
+from detectors.transport import fly_positrons
+from gm2sim.fill import Detected, Fill, Snapshot
 from gm2sim.machine import Setup
-from gm2sim.records import Snapshot
 from gm2sim.summary import Tally
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
@@ -26,24 +24,6 @@ Histogram = NDArray[np.int32]
 _SNAPSHOT_TIMES = (0.0, 30e-6, 150e-6)  # when x and y of every muon are kept [s]
 # After scraping whoever passes a full collimator in every turn is inside the plates too: they are 5 mm further out [s].
 _PLATES_UNTIL = 30e-6
-
-
-class Fill(NamedTuple):
-    """One simulated fill, truth and digits."""
-
-    muons: Bunch
-    stretches: list[TrackResult]
-    snapshots: list[Snapshot]
-    positrons: Positrons
-    ends: Ends
-    hits: Hits
-    lost: LostMuons
-    flights: Flights
-    muon_hits: MuonHits
-    deposits: CrystalDeposits
-    digits: FillDigits
-    crossings: Crossings
-    passages: Passages
 
 
 def simulate_fill(
@@ -77,25 +57,23 @@ def simulate_fill(
         lost=int((muons.state > State.DECAYED).sum()),
         muon_turns=sum(stretch.muon_turns for stretch in stretches),
     )
-    return Fill(muons, stretches, snapshots, *detect_decays(setup, muons, key, histogram, tally, laser))
+    return Fill(muons, stretches, snapshots, detect_decays(setup, muons, key, histogram, tally, laser))
 
 
 def detect_decays(
     setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally, laser: Pulses | None = None
-) -> tuple[
-    Positrons, Ends, Hits, LostMuons, Flights, MuonHits, CrystalDeposits, FillDigits, Crossings, Passages
-]:  # fmt: skip
+) -> Detected:
     """The second half of the chain, from decayed and lost muons to digits; parameters as in :func:`simulate_fill`."""
     lost = LostMuons.of(muons, setup.ring.reference)
     with tally.stage("decay"):
         positrons = decay(muons, setup.ring.reference, key, setup.config.beam.polarization)
     with tally.stage("transport"):
         flight = fly_positrons(positrons, setup.fields, setup.geometry, key, setup.transport, setup.stations)
-        hits = flight.hits
         muon_hits, flights = fly(lost, setup.fields, setup.geometry, key, crystals=setup.calorimeters.shower)
     with tally.stage("showers"):
         of_muons = deposit_muons(muon_hits, crystal_material(), setup.calorimeters.shower)
-        deposits = together(deposit(hits, key, setup.calorimeters.shower), of_muons)
+        of_positrons, leakage = shower(flight.hits, key, setup.calorimeters.shower)
+        deposits = together(of_positrons, of_muons)
     with tally.stage("digitising"):
         digits = digitise_fill(
             deposits, key, setup.calorimeters, constants=setup.constants, q_histogram=histogram,
@@ -104,12 +82,13 @@ def detect_decays(
         )  # fmt: skip
     tally.count(
         positrons=positrons.n,
-        hits=hits.calo.size,
+        hits=flight.hits.calo.size,
         islands=sum(one.start.size for one in digits.islands),
         samples=sum(one.samples.size for one in digits.islands),
     )
-    return (
-        positrons, flight.ends, hits, lost, flights, muon_hits, deposits, digits, flight.crossings, flight.passages
+    return Detected(
+        positrons, flight.ends, flight.hits, leakage, flight.crossings, flight.passages, lost, flights, muon_hits,
+        deposits, digits,
     )  # fmt: skip
 
 

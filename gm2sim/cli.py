@@ -209,6 +209,9 @@ def study(
     muons: Annotated[int | None, typer.Option(help="size; the study's own when left out")] = None,
     seed: Annotated[int | None, typer.Option(help="seed of the muons")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="write the picture (.png, .svg, .pdf)")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the map of a study that makes one (.h5)")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make one systematic study: our number and its error beside formula and published value.
@@ -217,12 +220,15 @@ def study(
     """
     from gm2sim.config import load
     from gm2sim.studies import run_study
-    from gm2sim.studies.display import check_picture, save_plot, say_outcome
+    from gm2sim.studies.display import check_picture, check_save, save_data, save_plot, say_outcome
 
     check_picture(plot)
+    check_save(name, save)
     found = run_study(name, load(preset, overrides(set_)), muons=muons, seed=seed)
     if plot is not None:
         save_plot(found, plot)
+    if save is not None:
+        save_data(found, save)
     show(found.record() if as_json else found, as_json, say_outcome)
 
 

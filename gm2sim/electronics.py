@@ -12,7 +12,7 @@ from detectors.channels import ChannelConstants
 from detectors.digitizer import DigitizerSettings
 from detectors.gain import GainSettings
 from detectors.laser import LaserSettings
-from detectors.shower import CRYSTALS
+from detectors.shower import CRYSTALS, ShowerSettings
 from detectors.sipm import SipmSettings
 from detectors.template import fit_template, read_template
 from gm2sim.conditions.calorimeter import CALORIMETER_FOLDERS
@@ -37,9 +37,10 @@ def calorimeter_settings(config: Config) -> CalorimeterSettings:
     Raises
     ------
     ConfigError
-        The file of the average pulse cannot be read or holds something else.
+        The file of the average pulse cannot be read or holds something else, or light would be absorbed in a crystal.
     """
     return CalorimeterSettings(
+        shower=_shower_settings(config),
         sipm=_sipm_settings(config),
         digitizer=_digitizer_settings(config),
         gain=_gain_settings(config),
@@ -60,6 +61,23 @@ def laser_settings(config: Config) -> LaserSettings:
         spacing=1e-6 * laser.spacing_us,
         step=1e-6 * laser.step_us,
         steps=laser.steps,
+    )
+
+
+def _shower_settings(config: Config) -> ShowerSettings:
+    shower, settings = config.shower, ShowerSettings()
+    if 0.0 < shower.attenuation_length_mm < 1e3 * settings.length:
+        raise ConfigError(
+            f"shower.attenuation_length_mm = {shower.attenuation_length_mm:g} mm is shorter than the crystals of "
+            f"{1e3 * settings.length:g} mm: give a longer one, or 0 for none"
+        )
+    return replace(
+        settings,
+        attenuation_length=shower.attenuation_length_mm * 1e-3,
+        albedo=shower.albedo_percent * 1e-2,
+        crosstalk=shower.crosstalk_percent * 1e-2,
+        profile_fluctuation=shower.profile_fluctuation,
+        light_fluctuation=shower.light_fluctuation,
     )
 
 

@@ -304,7 +304,7 @@ def cluster(
     return Clusters(
         fill=np.full(len(seeds), fill, np.int64),
         calo=pulses.calo[seeds],
-        energy=calibration.energy_scale * energy[seeds],
+        energy=calibration.true_energy(energy[seeds]),
         time=time[seeds],
         x=x[seeds],
         y=y[seeds],

@@ -1,18 +1,11 @@
 """From what the physics packages return to what goes into the files: raw records and truth tables."""
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
-from decay.positron import Positrons
 from detectors.calorimeter import CalorimeterSettings, FillDigits
-from detectors.lost_muons import Flights, LostMuons
-from detectors.mip import MuonHits
-from detectors.shower import CrystalDeposits
-from detectors.transport import Ends, Hits
 from fields.storage import StorageField
 from gm2sim.config import Config
+from gm2sim.fill import Detected, Snapshot
 from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout, WaveformRecord
 from gm2sim.raw.wfd5 import Trigger
 from gm2sim.timeline import FillTime
@@ -22,16 +15,6 @@ from tracking.muon import Reference
 from tracking.turns import TrackResult
 
 _PPM = 1e6
-
-
-class Snapshot(NamedTuple):
-    """Where the muons of a fill are at one turn, at theta = 0."""
-
-    turn: int
-    time: NDArray[np.float64]  # [s]
-    x: NDArray[np.float64]  # [m]
-    y: NDArray[np.float64]  # [m]
-    number: NDArray[np.int64]
 
 
 def readout(config: Config, settings: CalorimeterSettings) -> Readout:
@@ -101,30 +84,19 @@ def fill_record(
     )
 
 
-def append_truth(
-    truth: TruthWriter,
-    serial: int,
-    muons: Bunch,
-    snapshots: list[Snapshot],
-    positrons: Positrons,
-    ends: Ends,
-    hits: Hits,
-    lost: LostMuons,
-    flights: Flights,
-    muon_hits: MuonHits,
-    deposits: CrystalDeposits,
-) -> None:
+def append_truth(truth: TruthWriter, serial: int, muons: Bunch, snapshots: list[Snapshot], seen: Detected) -> None:
     """Add everything that is known of one fill to the truth file."""
     truth.append("muons", serial, muons._asdict())
     for snapshot in snapshots:
         columns = snapshot._asdict() | {"turn": np.full(snapshot.x.size, snapshot.turn)}
         truth.append("profile", serial, columns)
-    truth.append("positrons", serial, positrons._asdict() | {"fate": ends.fate})
-    truth.append("hits", serial, hits._asdict())
-    truth.append("crystals", serial, deposits._asdict())
-    columns = lost._asdict() | flights._asdict() | {"reason": lost.state, "energy": lost.energy}
+    truth.append("positrons", serial, seen.positrons._asdict() | {"fate": seen.ends.fate})
+    truth.append("hits", serial, seen.hits._asdict() | seen.leakage._asdict())
+    truth.append("crystals", serial, seen.deposits._asdict())
+    lost = seen.lost
+    columns = lost._asdict() | seen.flights._asdict() | {"reason": lost.state, "energy": lost.energy}
     truth.append("lost_muons", serial, columns)
-    truth.append("muon_hits", serial, muon_hits._asdict() | {"deposit": muon_hits.lost})
+    truth.append("muon_hits", serial, seen.muon_hits._asdict() | {"deposit": seen.muon_hits.lost})
 
 
 def append_moments(truth: TruthWriter, serial: int, first_turn: int, result: TrackResult, reference: Reference) -> None:

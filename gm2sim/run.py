@@ -196,25 +196,15 @@ def _muon_fill(
     laser = fire(in_fill_times(config, when), setup.calorimeters.laser, key)
     fill = simulate_fill(setup.after(when.since_begin), key, histogram, tally, laser)
     flush = (key.fill + 1) % config.daq.q_flush_fills == 0
-    waveforms = crystal_records(fill.digits.waveforms)
+    waveforms = crystal_records(fill.seen.digits.waveforms)
     if laser.time.size:
         waveforms += (monitor_record(laser, setup.calorimeters.digitizer, key),)
     with tally.stage("raw file"):
-        raw.write_fill(fill_record(fill.digits, when, config, setup.calorimeters, flush=flush, waveforms=waveforms))
-    with tally.stage("truth file"):
-        append_truth(
-            truth,
-            when.serial,
-            fill.muons,
-            fill.snapshots,
-            fill.positrons,
-            fill.ends,
-            fill.hits,
-            fill.lost,
-            fill.flights,
-            fill.muon_hits,
-            fill.deposits,
+        raw.write_fill(
+            fill_record(fill.seen.digits, when, config, setup.calorimeters, flush=flush, waveforms=waveforms)
         )
+    with tally.stage("truth file"):
+        append_truth(truth, when.serial, fill.muons, fill.snapshots, fill.seen)
         for snapshot, stretch in zip(fill.snapshots, fill.stretches, strict=True):
             append_moments(truth, when.serial, snapshot.turn, stretch, setup.ring.reference)
     if flush and histogram is not None:

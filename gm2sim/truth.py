@@ -65,6 +65,10 @@ TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "time": ("f8", "s", "arrival time"),
         "depth": ("f8", "m", "where it enters, behind the plane of the face; above 0 through a side"),
         "order": ("i1", "", "0 the positron itself; 1, 2, ... photons that it made, and their pairs"),
+        "front": ("f4", "GeV", "energy of the shower that leaves through the face"),
+        "rear": ("f4", "GeV", "through the rear"),
+        "side": ("f4", "GeV", "through the four sides"),
+        "albedo": ("f4", "GeV", "carried by soft photons to any crystal"),
     },
     "crystals": {
         "fill": _KEYS["fill"],

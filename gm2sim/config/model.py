@@ -280,6 +280,24 @@ class DetectorsSection(Section):
     noisy_channels: int = Field(3, ge=0, le=1296, description="number of noisy channels, which open no islands")
 
 
+class ShowerSection(Section):
+    """Showers in the crystals of the calorimeters."""
+
+    attenuation_length_mm: float = Field(
+        1000.0, ge=0, le=100_000, description="of the light on its way to the sensor; 0 for none"
+    )
+    albedo_percent: float = Field(
+        0.5, ge=0, le=5, description="share of the energy in soft photons, from the face to all crystals"
+    )
+    crosstalk_percent: float = Field(
+        0.0, ge=0, le=10, description="share of a crystal's light that each neighbour sees through the wrapping"
+    )
+    profile_fluctuation: float = Field(
+        0.45, ge=0, le=1, description="factor on the published spreads of depth and shape of a shower"
+    )
+    light_fluctuation: float = Field(0.66, ge=0, le=1, description="relative spread of the light of one spot")
+
+
 class ConditionsSection(Section):
     """Constants by run and subrun, for the simulation and its reconstruction alike."""
 
@@ -364,6 +382,7 @@ class Config(Section):
     transport: TransportSection = TransportSection()
     sipm: SipmSection = SipmSection()
     detectors: DetectorsSection = DetectorsSection()
+    shower: ShowerSection = ShowerSection()
     conditions: ConditionsSection = ConditionsSection()
     laser: LaserSection = LaserSection()
     daq: DaqSection = DaqSection()

@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from detectors.mip import MuonHits
-from gm2sim.calibration import ENERGY_SCALE
+from detectors.calorimeter import CalorimeterSettings
+from detectors.mip import CONTAINED, MuonHits
+from gm2sim.calibration import Calibration
 from gm2sim.chain import detect_decays
 from gm2sim.config import load
 from gm2sim.lost_muons import (
@@ -132,14 +133,14 @@ def lost_bunch(setup: Setup) -> Bunch:
 def written(setup: Setup, lost_bunch: Bunch, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, MuonHits]:
     """Raw file, truth file and true hits of a fill of lost muons only."""
     folder = tmp_path_factory.mktemp("lost")
-    *truths, digits, _, _ = detect_decays(setup, lost_bunch, KEY, None, Tally())
+    seen = detect_decays(setup, lost_bunch, KEY, None, Tally())
     when = fill_time(setup.config, 0)
     tree = run_tree(1, 0, when.seconds, readout(setup.config, setup.calorimeters), _simulation(setup, "gasgun"))
     with RunWriter(folder / "lost.mid", 1, 0, tree) as raw:
-        raw.write_fill(fill_record(digits, when, setup.config, setup.calorimeters, flush=False))
+        raw.write_fill(fill_record(seen.digits, when, setup.config, setup.calorimeters, flush=False))
     with TruthWriter(folder / "lost.truth.h5", {}) as truth:
-        append_truth(truth, 0, lost_bunch, [], *truths)
-    return folder / "lost.mid", folder / "lost.truth.h5", truths[5]
+        append_truth(truth, 0, lost_bunch, [], seen)
+    return folder / "lost.mid", folder / "lost.truth.h5", seen.muon_hits
 
 
 def test_lost_muons_are_found_as_triples_in_the_raw_data(written: tuple[Path, Path, MuonHits]) -> None:
@@ -168,9 +169,8 @@ def test_clusters_of_muons_peak_at_the_energy_of_the_experiment(written: tuple[P
 
 
 def test_the_scale_of_the_muons_is_that_of_the_reconstruction() -> None:
-    from detectors.mip import CONTAINED
-
-    assert pytest.approx(1.0, abs=1e-3) == CONTAINED * ENERGY_SCALE
+    known = Calibration.of(CalorimeterSettings())
+    assert known.true_energy(CONTAINED * 0.170) == pytest.approx(0.170, rel=1e-3)
 
 
 def test_the_truth_tells_muons_from_positrons(written: tuple[Path, Path, MuonHits]) -> None:
@@ -190,9 +190,9 @@ def test_the_truth_tells_muons_from_positrons(written: tuple[Path, Path, MuonHit
 def test_without_lost_muons_the_truth_has_no_table_of_them(setup: Setup, tmp_path: Path) -> None:
     bunch = Bunch.empty(20).with_momentum(0.0, setup.ring.reference)
     bunch.state[:] = State.DECAYED
-    *truths, _, _, _ = detect_decays(setup, bunch, KEY, None, Tally())
+    seen = detect_decays(setup, bunch, KEY, None, Tally())
     with TruthWriter(tmp_path / "none.truth.h5", {}) as truth:
-        append_truth(truth, 0, bunch, [], *truths)
+        append_truth(truth, 0, bunch, [], seen)
     with h5py.File(tmp_path / "none.truth.h5") as file:
         assert "lost_muons" not in file
         assert (file["crystals/hit"][:] >= 0).all()

@@ -55,6 +55,8 @@ def test_stage_numbers_are_never_renumbered():
         "FILL": 9,
         "MUON_SCATTERING": 10,
         "RESAMPLING": 11,
+        "ALBEDO": 13,
+        "COMMON_NOISE": 14,
         "LASER": 15,
         "STRAW_SCATTERING": 20,
         "STRAW_CLUSTERS": 21,

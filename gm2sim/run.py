@@ -244,7 +244,7 @@ def _simulation(setup: Setup, preset: str) -> dict[str, Any]:
         "config_hash": setup.config.hash,
         "configuration": setup.config.model_dump(mode="json"),
         "conditions": setup.conditions.version,
-        "calibration": Calibration.of(setup.calorimeters, setup.constants.counts_per_gev).as_tree(),
+        "calibration": Calibration.of(setup.calorimeters, setup.constants).as_tree(),
     }
 
 

@@ -82,6 +82,8 @@ def harp_signal(samples: ArrayLike, harp: FibreHarp, trace: Trace, period: float
     muons = light_of(samples, _QUIET) / (RESPONSE.charge * mean_light)
     turn = np.floor((trace.times - RESPONSE.delay) / period - harp.theta / (2.0 * math.pi) + 0.5).astype(np.int64)
     kept = turn >= 0
-    by_turn = np.stack([np.bincount(turn[kept], row[kept]) for row in muons])
-    whole = int(np.bincount(turn[kept]).size) - 1  # the last turn may be cut
+    whole = int(turn[-1])  # the last turn may be cut
+    by_turn = np.zeros((len(muons), whole + 1))
+    for row, one in enumerate(muons):
+        by_turn[row] = np.bincount(turn[kept], one[kept], whole + 1)
     return HarpSignal(harp.places, by_turn.sum(axis=1), by_turn[:, :whole])

@@ -14,10 +14,12 @@ from detectors.mip import MuonHits, deposit_muons, together
 from detectors.shower import CrystalDeposits, deposit
 from detectors.transport import Ends, Hits, transport
 from gm2sim.machine import Setup
+from gm2sim.monitors import Monitors, simulate_monitors
 from gm2sim.records import Snapshot
 from gm2sim.summary import Tally
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
+from tracking.crossings import joined
 from tracking.turns import TrackResult
 
 Histogram = NDArray[np.int32]
@@ -40,6 +42,7 @@ class Fill(NamedTuple):
     muon_hits: MuonHits
     deposits: CrystalDeposits
     digits: FillDigits
+    monitors: Monitors
 
 
 def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally: Tally) -> Fill:
@@ -69,7 +72,11 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
         lost=int((muons.state > State.DECAYED).sum()),
         muon_turns=sum(stretch.muon_turns for stretch in stretches),
     )
-    return Fill(muons, stretches, snapshots, *detect_decays(setup, muons, key, histogram, tally))
+    detected = detect_decays(setup, muons, key, histogram, tally)
+    with tally.stage("monitors"):
+        crossings = joined([stretch.crossings for stretch in stretches if stretch.crossings is not None])
+        monitors = simulate_monitors(setup, key, crossings)
+    return Fill(muons, stretches, snapshots, *detected, monitors)
 
 
 def detect_decays(
@@ -117,7 +124,7 @@ def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[T
         snapshots.append(Snapshot(start, muons.time[here], muons.x[here], muons.y[here], muons.number[here]))
         result = ring.track(
             muons, stop - start, every=every, observers=(np.radians(settings.observer_deg),), moments=True,
-            kicked=start < kicked, metal_key=key if setup.injected else None,
+            kicked=start < kicked, metal_key=key if setup.injected else None, harp_key=key,
             plates=setup.injected and start * ring.reference.period < plates_until,
             backend=setup.backend, progress=False,
         )  # fmt: skip

@@ -13,7 +13,8 @@ from detectors.shower import CrystalDeposits
 from detectors.transport import Ends, Hits
 from fields.storage import StorageField
 from gm2sim.config import Config
-from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout
+from gm2sim.monitors import Monitors
+from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout, WaveformRecord
 from gm2sim.timeline import FillTime
 from gm2sim.truth import TruthWriter
 from tracking.bunch import Bunch
@@ -51,7 +52,13 @@ def readout(config: Config, settings: CalorimeterSettings) -> Readout:
 
 
 def fill_record(
-    digits: FillDigits, when: FillTime, config: Config, settings: CalorimeterSettings, *, flush: bool
+    digits: FillDigits,
+    when: FillTime,
+    config: Config,
+    settings: CalorimeterSettings,
+    *,
+    flush: bool,
+    waveforms: tuple[WaveformRecord, ...] = (),
 ) -> FillRecord:
     """One fill as the raw file takes it.
 
@@ -63,6 +70,8 @@ def fill_record(
     settings : CalorimeterSettings
     flush : bool
         Whether this fill carries the Q-method histograms.
+    waveforms : tuple of WaveformRecord
+        Of the auxiliary detectors, in order of the crates.
     """
     crates = []
     for calo, islands in enumerate(digits.islands):
@@ -87,6 +96,7 @@ def fill_record(
         time_us=when.microseconds,
         fill_index=when.sequence,
         calorimeters=tuple(crates),
+        waveforms=waveforms,
     )
 
 
@@ -114,6 +124,13 @@ def append_truth(
     columns = lost._asdict() | flights._asdict() | {"reason": lost.state, "energy": lost.energy}
     truth.append("lost_muons", serial, columns)
     truth.append("muon_hits", serial, muon_hits._asdict() | {"deposit": muon_hits.lost})
+
+
+def append_monitors(truth: TruthWriter, serial: int, monitors: Monitors) -> None:
+    """Add what the waveforms of the auxiliary detectors were made from."""
+    if monitors.records:
+        truth.append("monitors", serial, monitors.truth)
+    truth.append("harp_crossings", serial, monitors.crossings._asdict())
 
 
 def append_moments(truth: TruthWriter, serial: int, first_turn: int, result: TrackResult, reference: Reference) -> None:

@@ -14,10 +14,11 @@ from gm2sim.calibration import Calibration
 from gm2sim.chain import simulate_fill
 from gm2sim.config import Config, ConfigError, RunError
 from gm2sim.machine import Setup
+from gm2sim.monitors import monitor_settings
 from gm2sim.mpi import Ranks, ranks
 from gm2sim.outputs import SubrunPaths, claim_folder, make_folder, read_metadata, subrun_is_done, write_metadata
 from gm2sim.raw import RunWriter, run_tree
-from gm2sim.records import append_field, append_moments, append_truth, fill_record, readout
+from gm2sim.records import append_field, append_moments, append_monitors, append_truth, fill_record, readout
 from gm2sim.summary import Tally, summarise
 from gm2sim.timeline import fill_time, iso, serials
 from gm2sim.truth import TruthWriter
@@ -150,6 +151,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
         begin.seconds,
         readout(config, setup.calorimeters),
         _simulation(setup, preset),
+        monitor_settings(setup),
     )
     histogram = setup.empty_histogram()
     with (
@@ -165,7 +167,10 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
             fill = simulate_fill(setup.after(when.since_begin), key, histogram, own)
             flush = (index + 1) % config.daq.q_flush_fills == 0
             with own.stage("raw file"):
-                raw.write_fill(fill_record(fill.digits, when, config, setup.calorimeters, flush=flush))
+                records = fill.monitors.records
+                raw.write_fill(
+                    fill_record(fill.digits, when, config, setup.calorimeters, flush=flush, waveforms=records)
+                )
             with own.stage("truth file"):
                 append_truth(
                     truth,
@@ -180,6 +185,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
                     fill.muon_hits,
                     fill.deposits,
                 )
+                append_monitors(truth, serial, fill.monitors)
                 for snapshot, stretch in zip(fill.snapshots, fill.stretches, strict=True):
                     append_moments(truth, serial, snapshot.turn, stretch, setup.ring.reference)
             if flush and histogram is not None:

@@ -5,12 +5,12 @@ import math
 from gpu.kernel import scalar
 from gpu.rng import Stage
 from tracking.bunch import State
-from tracking.matter import after_matter
+from tracking.matter import after_matter, after_metal
 from tracking.state import HARP, PLATES
 
 LOST_COLLIMATOR, LOST_WALL = int(State.LOST_COLLIMATOR), int(State.LOST_WALL)
 LOST_PLATE, LOST_MAP = int(State.LOST_PLATE), int(State.LOST_MAP)
-_COLLIMATOR_STAGE, _HARP_STAGE = int(Stage.MUON_SCATTERING), int(Stage.HARP_SCATTERING)
+_HARP_STAGE = int(Stage.HARP_SCATTERING)
 _FAR = 0.1  # 0.7 m from the design orbit, in the units of the tracker: the series of the fields mean nothing there
 
 
@@ -80,31 +80,47 @@ def put_lost(muons, i, k, m, marks, u, px, v, py, tau, sx, sy, ss):
 
 
 @scalar
+def put_constants(muons, i, e, dp, ip, ie):
+    """Write back what matter has changed."""
+    muons.columns[8, i] = e
+    muons.columns[9, i] = dp
+    muons.columns[10, i] = ip
+    muons.columns[11, i] = ie
+
+
+@scalar(inline=False)
+def cross_fibre(muons, i, k, angle, m, marks, matter, u, px, v, py, tau, sx, sy, ss):
+    """Take a muon through the fibre of a harp, and write down when and where."""
+    e = muons.columns[8, i]
+    harp = HARP - marks.observer[m]
+    fibre, away = nearest_fibre(u, v, m, marks)
+    path = 2.0 * math.sqrt(marks.radius2[m] - away * away) * matter.r0
+    row = min(k - matter.first, matter.fibre.shape[0] - 1)
+    matter.fibre[row, harp, i] = fibre + 1
+    matter.time[row, harp, i] = tau + e * angle
+    matter.path[row, harp, i] = path
+    # Numbered by turn and place: what happens in fibres leaves the random numbers of the collimators alone.
+    crossing = (matter.before + k) * matter.fibre.shape[1] + harp
+    px, py, sx, sy, ss, new_e, dp, ip, ie = after_matter(
+        px, py, sx, sy, ss, e, path, matter.plastic, matter.p0, muons.number[i], crossing, matter.key, _HARP_STAGE
+    )
+    put_constants(muons, i, new_e, dp, ip, ie)
+    return px, py, tau + (e - new_e) * angle, sx, sy, ss
+
+
+@scalar
 def cross(muons, i, k, angle, m, marks, matter, u, px, v, py, tau, sx, sy, ss):
     """Take a muon through the metal or the fibre of a mark in turn k; its clock shows the same.
 
     ``angle`` is the azimuth since the begin.
     """
-    e = muons.columns[8, i]
-    path, metal, stage, crossing = marks.thickness[m], matter.metal, _COLLIMATOR_STAGE, muons.crossings[i]
     if marks.pitch[m] > 0.0:
-        harp = HARP - marks.observer[m]
-        fibre, away = nearest_fibre(u, v, m, marks)
-        path = 2.0 * math.sqrt(marks.radius2[m] - away * away) * matter.r0
-        metal, stage = matter.plastic, _HARP_STAGE
-        # Numbered by place and turn: what happens in a fibre leaves the random numbers of the collimators alone.
-        crossing = (matter.before + k) * matter.fibre.shape[1] + harp
-        row = min(k - matter.first, matter.fibre.shape[0] - 1)
-        matter.fibre[row, harp, i] = fibre + 1
-        matter.time[row, harp, i] = tau + e * angle
-        matter.path[row, harp, i] = path
-    else:
-        muons.crossings[i] = crossing + 1
-    px, py, sx, sy, ss, new_e, dp, ip, ie = after_matter(
-        px, py, sx, sy, ss, e, path, metal, matter.p0, muons.number[i], crossing, matter.key, stage
+        return cross_fibre(muons, i, k, angle, m, marks, matter, u, px, v, py, tau, sx, sy, ss)
+    e = muons.columns[8, i]
+    crossing = muons.crossings[i]
+    px, py, sx, sy, ss, new_e, dp, ip, ie = after_metal(
+        px, py, sx, sy, ss, e, marks.thickness[m], matter.metal, matter.p0, muons.number[i], crossing, matter.key
     )
-    muons.columns[8, i] = new_e
-    muons.columns[9, i] = dp
-    muons.columns[10, i] = ip
-    muons.columns[11, i] = ie
+    put_constants(muons, i, new_e, dp, ip, ie)
+    muons.crossings[i] = crossing + 1
     return px, py, tau + (e - new_e) * angle, sx, sy, ss

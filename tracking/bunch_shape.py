@@ -73,10 +73,12 @@ def _trident(bunch: int) -> TimeTable:
 
 
 def moments(table: TimeTable) -> tuple[float, float]:
-    """Mean and RMS about it [s] of the piecewise-linear density, exactly."""
+    """Mean and RMS about it [s] of the piecewise-linear density, exactly; of a point its place."""
     t, w = (np.array(column, np.float64) for column in zip(*table, strict=True))
     a, b, low, high, h = t[:-1], t[1:], w[:-1], w[1:], np.diff(t)
     area = 0.5 * h * (low + high)
+    if not area.sum() > 0.0:
+        return float(t.mean()), 0.0
     first = h / 6.0 * (low * (2.0 * a + b) + high * (a + 2.0 * b))
     second = h / 12.0 * (low * (3.0 * a**2 + 2.0 * a * b + b**2) + high * (a**2 + 2.0 * a * b + 3.0 * b**2))
     mean = first.sum() / area.sum()

@@ -1,6 +1,6 @@
 """Who crossed which fibre of a harp, and when."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +66,9 @@ def crossings_of(matter: Matter, numbers: NDArray[np.int64], reference: Referenc
 def joined(parts: list[Crossings]) -> Crossings:
     """Passages of several stretches of turns as one table, in order of turn, harp and number of the muon."""
     kinds = (np.int64, np.int8, np.int8, np.int64, np.float64, np.float64)
-    columns = [
+    columns: list[Any] = [
         np.concatenate([np.zeros(0, kind), *(part[c] for part in parts)]).astype(kind) for c, kind in enumerate(kinds)
     ]
-    whole = Crossings(*columns)
-    order = np.lexsort((whole.number, whole.harp, whole.turn))
-    return Crossings(*(column[order] for column in whole))
+    number, harp, _, turn = columns[:4]
+    order = np.lexsort((number, harp, turn))
+    return Crossings(*(column[order] for column in columns))

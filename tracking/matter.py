@@ -123,7 +123,8 @@ def scattering(
     Gaussian of rms 13.6 MeV/p sqrt(t) (1 + 0.038 ln t), t in radiation lengths: V. L. Highland, NIM 129 (1975)
     497, doi:10.1016/0029-554X(75)90743-0, with the constants of the review of particle physics.
     """
-    return _angles(path, metal, momentum, number, crossing, key, _STAGE)
+    a, b = _angles(path, metal, momentum, number, crossing, key, _STAGE)
+    return a, b
 
 
 @scalar
@@ -143,7 +144,9 @@ def after_metal(
     number: int, crossing: int, key: FillKey,
 ) -> tuple[float, float, float, float, float, float, float, float, float]:  # fmt: skip
     """Momenta, spin and energy of a muon that has passed the metal of a collimator or plate; see `after_matter`."""
-    return after_matter(px, py, sx, sy, ss, e, path, metal, p0, number, crossing, key, _STAGE)
+    return after_matter(  # type: ignore[no-any-return]
+        px, py, sx, sy, ss, e, path, metal, p0, number, crossing, key, _STAGE
+    )
 
 
 @scalar

@@ -86,7 +86,7 @@ class Response:
     def weights(self, period: float) -> Floats:
         """Share of the pulse in each sample, for photoelectrons spread evenly over the interval before the first.
 
-        The mean time of the samples is then that of the photoelectrons and the delay.
+        The mean time of the samples is then that of the light and the delay, for samples shorter than the pulse.
         """
         t = period * np.arange(math.ceil(_TAIL * self.fall / period) + 1)
         left = (self.fall * np.exp(-t / self.fall) - self.rise * np.exp(-t / self.rise)) / (self.fall - self.rise)

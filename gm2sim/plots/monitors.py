@@ -149,7 +149,7 @@ def harp_signals(seen: Sequence[tuple[str, HarpSignal]], period: float) -> Plot:
     plot = Plot(8.4, 4.6)
     top, bottom = plot.subplots(2, 1)
     dress(top, "place of the fibre [mm]", "muons", "in all")
-    dress(bottom, "turn", "muons-weighted mean [mm]", f"the first {_EARLY_TURNS} turns")
+    dress(bottom, "turn", "mean place [mm]", f"the first {_EARLY_TURNS} turns")
     table: dict[str, ArrayLike] = {}
     words = []
     for (name, one), colour in zip(seen, PALETTE, strict=False):

@@ -107,7 +107,7 @@ def _records(setup: Setup, fill: Fill, wanted_bytes: float) -> list[FillRecord]:
     config = setup.config
     size = sum(islands.samples.nbytes for islands in fill.digits.islands) + 24 * 70_000 * config.daq.calo_sum
     return [
-        fill_record(fill.digits, fill_time(config.run.start_time, serial), config, setup.calorimeters, flush=False)
+        fill_record(fill.digits, fill_time(config, serial), config, setup.calorimeters, flush=False)
         for serial in range(max(1, math.ceil(wanted_bytes / size)))
     ]
 
@@ -116,7 +116,7 @@ def _raw_file(setup: Setup, fill: Fill, repeats: int, wanted_bytes: float = 2e8)
     """Raw file written and read back, and the light reconstruction of a fill."""
     config = setup.config
     records = _records(setup, fill, wanted_bytes)
-    begin = fill_time(config.run.start_time, 0).seconds
+    begin = fill_time(config, 0).seconds
     calibration = Calibration.of(setup.calorimeters, setup.constants)
     tree = run_tree(1, 0, begin, readout(config, setup.calorimeters), {"calibration": calibration.as_tree()})
     with tempfile.TemporaryDirectory() as folder:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from decay.positron import Positrons, decay
 from detectors.calorimeter import FillDigits, digitise_fill
+from detectors.laser import Pulses, laser_deposits
 from detectors.lost_muons import Flights, LostMuons, crystal_material, fly
 from detectors.mip import MuonHits, deposit_muons, together
 from detectors.shower import CrystalDeposits, deposit
@@ -45,7 +46,9 @@ class Fill(NamedTuple):
     monitors: Monitors
 
 
-def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally: Tally) -> Fill:
+def simulate_fill(
+    setup: Setup, key: FillKey, histogram: Histogram | None, tally: Tally, laser: Pulses | None = None
+) -> Fill:
     """The chain, from the stored muons of one fill to its digits.
 
     Parameters
@@ -57,6 +60,8 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
         Q-method histogram that the fill is added to.
     tally : Tally
         Counts and times are added to it.
+    laser : Pulses, optional
+        Of the laser in this fill.
     """
     with tally.stage("beam"):
         beam = setup.muons(key)
@@ -72,7 +77,7 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
         lost=int((muons.state > State.DECAYED).sum()),
         muon_turns=sum(stretch.muon_turns for stretch in stretches),
     )
-    detected = detect_decays(setup, muons, key, histogram, tally)
+    detected = detect_decays(setup, muons, key, histogram, tally, laser)
     with tally.stage("monitors"):
         crossings = joined([stretch.crossings for stretch in stretches if stretch.crossings is not None])
         monitors = simulate_monitors(setup, key, crossings)
@@ -80,7 +85,7 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
 
 
 def detect_decays(
-    setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally
+    setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally, laser: Pulses | None = None
 ) -> tuple[Positrons, Ends, Hits, LostMuons, Flights, MuonHits, CrystalDeposits, FillDigits]:
     """The second half of the chain, from decayed and lost muons to digits; parameters as in :func:`simulate_fill`."""
     lost = LostMuons.of(muons, setup.ring.reference)
@@ -96,6 +101,7 @@ def detect_decays(
         digits = digitise_fill(
             deposits, key, setup.calorimeters, constants=setup.constants, q_histogram=histogram,
             waveform_channels=setup.waveform_channels(key.fill),
+            laser=laser_deposits(laser, setup.constants.laser_light) if laser is not None else None,
         )  # fmt: skip
     tally.count(
         positrons=positrons.n,

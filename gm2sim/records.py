@@ -15,6 +15,7 @@ from fields.storage import StorageField
 from gm2sim.config import Config
 from gm2sim.monitors import Monitors
 from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout, WaveformRecord
+from gm2sim.raw.wfd5 import Trigger
 from gm2sim.timeline import FillTime
 from gm2sim.truth import TruthWriter
 from tracking.bunch import Bunch
@@ -60,7 +61,7 @@ def fill_record(
     flush: bool,
     waveforms: tuple[WaveformRecord, ...] = (),
 ) -> FillRecord:
-    """One fill as the raw file takes it.
+    """One fill of muons as the raw file takes it.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def fill_record(
     flush : bool
         Whether this fill carries the Q-method histograms.
     waveforms : tuple of WaveformRecord
-        Of the auxiliary detectors, in order of the crates.
+        Whole waveforms beside the islands, in order of the crates.
     """
     crates = []
     for calo, islands in enumerate(digits.islands):
@@ -96,6 +97,7 @@ def fill_record(
         time_us=when.microseconds,
         fill_index=when.sequence,
         calorimeters=tuple(crates),
+        clock=Trigger.counts(when.since_begin, config.detectors.clock_ppm),
         waveforms=waveforms,
     )
 

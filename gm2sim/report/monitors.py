@@ -28,15 +28,19 @@ class _Waveforms:
 
     def __init__(self, path: Path) -> None:
         raw = open_run(path)
-        event = next(iter(raw), None)
         branches = raw.odb.get("Equipment", {})
-        self.settings: dict[int, dict[str, Any]] = {}
+        settings = {
+            int(name[5:]): branch["Settings"]["Monitor"]
+            for name, branch in branches.items()
+            if name[:5] == "AMC13" and "Monitor" in branch.get("Settings", {})
+        }
         self.samples: dict[int, NDArray[np.int16]] = {}
-        for crate in event.waveform_crates if event is not None else ():
-            known = branches.get(f"AMC13{crate:02d}", {}).get("Settings", {}).get("Monitor")
-            if known is not None and event is not None:
-                self.settings[crate] = known
-                self.samples[crate] = np.concatenate(event.waveforms(crate).samples)
+        for event in raw if settings else ():
+            here = set(settings).intersection(event.waveform_crates)
+            self.samples = {crate: np.concatenate(event.waveforms(crate).samples) for crate in sorted(here)}
+            if here:  # fills of the laser and of pedestals have none
+                break
+        self.settings: dict[int, dict[str, Any]] = {crate: settings[crate] for crate in self.samples}
 
     def times(self, crate: int) -> NDArray[np.float64]:
         """Of the samples [s]."""

@@ -133,7 +133,7 @@ def written(setup: Setup, lost_bunch: Bunch, tmp_path_factory: pytest.TempPathFa
     """Raw file, truth file and true hits of a fill of lost muons only."""
     folder = tmp_path_factory.mktemp("lost")
     *truths, digits = detect_decays(setup, lost_bunch, KEY, None, Tally())
-    when = fill_time(setup.config.run.start_time, 0)
+    when = fill_time(setup.config, 0)
     tree = run_tree(1, 0, when.seconds, readout(setup.config, setup.calorimeters), _simulation(setup, "gasgun"))
     with RunWriter(folder / "lost.mid", 1, 0, tree) as raw:
         raw.write_fill(fill_record(digits, when, setup.config, setup.calorimeters, flush=False))

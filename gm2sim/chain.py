@@ -15,9 +15,11 @@ from detectors.shower import shower
 from detectors.transport import fly_positrons
 from gm2sim.fill import Detected, Fill, Snapshot
 from gm2sim.machine import Setup
+from gm2sim.monitors import simulate_monitors
 from gm2sim.summary import Tally
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
+from tracking.crossings import joined
 from tracking.turns import TrackResult
 
 Histogram = NDArray[np.int32]
@@ -57,7 +59,11 @@ def simulate_fill(
         lost=int((muons.state > State.DECAYED).sum()),
         muon_turns=sum(stretch.muon_turns for stretch in stretches),
     )
-    return Fill(muons, stretches, snapshots, detect_decays(setup, muons, key, histogram, tally, laser))
+    seen = detect_decays(setup, muons, key, histogram, tally, laser)
+    with tally.stage("monitors"):
+        crossings = joined([stretch.crossings for stretch in stretches if stretch.crossings is not None])
+        monitors = simulate_monitors(setup, key, crossings)
+    return Fill(muons, stretches, snapshots, seen, monitors)
 
 
 def detect_decays(
@@ -110,7 +116,7 @@ def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[T
         snapshots.append(Snapshot(start, muons.time[here], muons.x[here], muons.y[here], muons.number[here]))
         result = ring.track(
             muons, stop - start, every=every, observers=(np.radians(settings.observer_deg),), moments=True,
-            kicked=start < kicked, metal_key=key if setup.injected else None,
+            kicked=start < kicked, metal_key=key if setup.injected else None, harp_key=key,
             plates=setup.injected and start * ring.reference.period < plates_until,
             backend=setup.backend, progress=False,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from detectors.mip import MuonHits
 from detectors.shower import CrystalDeposits, Leakage
 from detectors.straw_crossings import Crossings, Passages
 from detectors.transport import Ends, Hits
+from gm2sim.monitors import Monitors
 from tracking.bunch import Bunch
 from tracking.turns import TrackResult
 
@@ -49,3 +50,4 @@ class Fill(NamedTuple):
     stretches: list[TrackResult]
     snapshots: list[Snapshot]
     seen: Detected
+    monitors: Monitors  # of the auxiliary detectors

@@ -23,6 +23,7 @@ from fields.maps import RZMap, load_multipole_map, load_rz_map
 from fields.plates import PlateGeometry
 from fields.quads import Placement, QuadSettings
 from fields.ring import Ring as Layout
+from fields.ring import fibre_harps
 from fields.storage import StorageField
 from fields.synthetic import MapSpec, synthesise
 from fields.total import FieldTables, field_tables
@@ -48,7 +49,7 @@ _SIDES = {"full": 0, "inner": -1, "outer": 1}  # of the copper of a collimator
 
 
 def layout(config: Config) -> Layout:
-    """Ring geometry with the configured collimators."""
+    """Ring geometry with the configured collimators, and the harps where they are in the beam."""
     factories = {"e989": Layout.e989, "reference": Layout.reference, "continuous": Layout.continuous}
     ring = factories[config.ring.layout]()
     radius = config.ring.collimator_radius_mm * 1e-3
@@ -58,7 +59,7 @@ def layout(config: Config) -> Layout:
         for one, kind in zip(ring.collimators, kinds, strict=True)
         if kind != "out"
     )
-    return replace(ring, collimators=collimators)
+    return replace(ring, collimators=collimators, harps=fibre_harps() if config.monitors.harps == "in" else ())
 
 
 def storage_field(config: Config) -> StorageField:
@@ -252,6 +253,7 @@ class Ring:
         kicked: bool = False,
         plates: bool | None = None,
         metal_key: FillKey | None = None,
+        harp_key: FillKey | None = None,
         backend: str = "cpu",
         progress: bool = True,
         watch: Callable[[int, int], None] | None = None,
@@ -277,6 +279,8 @@ class Ring:
         metal_key : FillKey, optional
             Fill that the random numbers of muons in the metal of collimators belong to. Without it, whoever misses
             a collimator's hole is lost there.
+        harp_key : FillKey, optional
+            Fill that the random numbers of muons in the fibres of harps belong to; without it the harps are not felt.
         backend : str
             "cpu" or "gpu".
         progress : bool
@@ -291,7 +295,7 @@ class Ring:
                 beam, self.injection.tables if kicked else self.tables, turns, spin=self.config.physics.spin,
                 observers=observers, every=every, moments=moments, collimators=collimators,
                 plates=metal_key is not None if plates is None else plates, changes=self.changes, metal_key=metal_key,
-                backend=backend, progress=watch or bar,
+                harp_key=harp_key, backend=backend, progress=watch or bar,
             )  # fmt: skip
 
     def __repr__(self) -> str:

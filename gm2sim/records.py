@@ -6,6 +6,7 @@ from detectors.calorimeter import CalorimeterSettings, FillDigits
 from fields.storage import StorageField
 from gm2sim.config import Config
 from gm2sim.fill import Detected, Snapshot
+from gm2sim.monitors import Monitors
 from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout, WaveformRecord
 from gm2sim.raw.wfd5 import Trigger
 from gm2sim.timeline import FillTime
@@ -97,6 +98,13 @@ def append_truth(truth: TruthWriter, serial: int, muons: Bunch, snapshots: list[
     columns = lost._asdict() | seen.flights._asdict() | {"reason": lost.state, "energy": lost.energy}
     truth.append("lost_muons", serial, columns)
     truth.append("muon_hits", serial, seen.muon_hits._asdict() | {"deposit": seen.muon_hits.lost})
+
+
+def append_monitors(truth: TruthWriter, serial: int, monitors: Monitors) -> None:
+    """Add what the waveforms of the auxiliary detectors were made from."""
+    if monitors.records:
+        truth.append("monitors", serial, monitors.truth)
+    truth.append("harp_crossings", serial, monitors.crossings._asdict())
 
 
 def append_moments(truth: TruthWriter, serial: int, first_turn: int, result: TrackResult, reference: Reference) -> None:

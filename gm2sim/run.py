@@ -18,10 +18,11 @@ from gm2sim.calibration_fills import calibration_fill, crystal_records, in_fill_
 from gm2sim.chain import simulate_fill
 from gm2sim.config import Config, ConfigError, RunError
 from gm2sim.machine import Setup
+from gm2sim.monitors import monitor_settings
 from gm2sim.mpi import Ranks, ranks
 from gm2sim.outputs import SubrunPaths, claim_folder, make_folder, read_metadata, subrun_is_done, write_metadata
 from gm2sim.raw import RunWriter, run_tree
-from gm2sim.records import append_field, append_moments, append_truth, fill_record, readout
+from gm2sim.records import append_field, append_moments, append_monitors, append_truth, fill_record, readout
 from gm2sim.summary import Tally, summarise
 from gm2sim.timeline import FillTime, FillType, events, iso, muon_fills
 from gm2sim.truth import TruthWriter
@@ -154,6 +155,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
         begin.seconds,
         readout(config, setup.calorimeters),
         _simulation(setup, preset),
+        monitor_settings(setup),
     )
     histogram = setup.empty_histogram()
     with (
@@ -196,7 +198,7 @@ def _muon_fill(
     laser = fire(in_fill_times(config, when), setup.calorimeters.laser, key)
     fill = simulate_fill(setup.after(when.since_begin), key, histogram, tally, laser)
     flush = (key.fill + 1) % config.daq.q_flush_fills == 0
-    waveforms = crystal_records(fill.seen.digits.waveforms)
+    waveforms = (*crystal_records(fill.seen.digits.waveforms), *fill.monitors.records)
     if laser.time.size:
         waveforms += (monitor_record(laser, setup.calorimeters.digitizer, key),)
     with tally.stage("raw file"):
@@ -205,6 +207,7 @@ def _muon_fill(
         )
     with tally.stage("truth file"):
         append_truth(truth, when.serial, fill.muons, fill.snapshots, fill.seen)
+        append_monitors(truth, when.serial, fill.monitors)
         for snapshot, stretch in zip(fill.snapshots, fill.stretches, strict=True):
             append_moments(truth, when.serial, snapshot.turn, stretch, setup.ring.reference)
     if flush and histogram is not None:

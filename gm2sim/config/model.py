@@ -7,19 +7,15 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gm2sim.config.check import flatten, refuse_unknown, validated
 from gm2sim.config.errors import ConfigError
+from gm2sim.config.monitors import MonitorsSection
+from gm2sim.config.section import Section
 
 Orders = Annotated[tuple[Annotated[float, Field(ge=-1000, le=1000)], ...], Field(max_length=5)]
 EachQuad = tuple[Annotated[float, Field(ge=-10, le=10)], ...]
-
-
-class Section(BaseModel):
-    """A frozen group of settings; unknown names are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RingSection(Section):
@@ -386,6 +382,7 @@ class Config(Section):
     conditions: ConditionsSection = ConditionsSection()
     laser: LaserSection = LaserSection()
     daq: DaqSection = DaqSection()
+    monitors: MonitorsSection = MonitorsSection()
     fit: FitSection = FitSection()
     run: RunSection = RunSection()
 
@@ -440,6 +437,8 @@ class Config(Section):
                 )
         if self.daq.waveform_prescale and not self.daq.waveform_calorimeters:
             raise ConfigError("daq.waveform_prescale without daq.waveform_calorimeters keeps nothing: give both")
+        if self.monitors.harps == "in" and self.ring.layout == "continuous":
+            raise ConfigError("monitors.harps = 'in' needs free space: ring.layout = 'continuous' has none")
         given = len(self.ring.collimators)
         if given not in (0, 5):
             raise ConfigError(f"ring.collimators holds {given} words: give one for each of C1 to C5, or none")

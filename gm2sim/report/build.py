@@ -22,6 +22,7 @@ from gm2sim.config.load import toml_value
 from gm2sim.plots import Plot, Table
 from gm2sim.raw import open_run
 from gm2sim.report.load import RunFolder, load_folder, losses_of, moments_by_turn, positron_energies, snapshots
+from gm2sim.report.monitors import monitor_pages
 from gm2sim.report.numbers import Row, rows
 from gm2sim.report.svg import inline_svg
 from gm2sim.wiggle import residual_spectrum
@@ -158,6 +159,7 @@ def _figures(run: RunFolder, found: Analysis) -> Iterator[Figure]:
          "per microsecond, and the sum since 30 μs with the decay divided out.", lambda: _losses(run)),
         ("field", "The magnetic field", "Dipole and multipoles of the storage field over azimuth, as felt by the "
          "muons.", lambda: _field(run)),
+        *monitor_pages(run),
     ]  # fmt: skip
     for name, title, caption, make in makers:
         plot = make()

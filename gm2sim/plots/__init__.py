@@ -7,6 +7,7 @@ from gm2sim.plots.lost_muons import lost_muons
 from gm2sim.plots.positrons import energy_spectrum
 from gm2sim.plots.study import study_plot
 from gm2sim.plots.style import Plot, Table
+from gm2sim.plots.truth_match import match_efficiency, match_resolution
 from gm2sim.plots.wiggle import residual_fft, wiggle_modulo
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "field_map",
     "island_waveforms",
     "lost_muons",
+    "match_efficiency",
+    "match_resolution",
     "residual_fft",
     "study_plot",
     "turn_by_turn",

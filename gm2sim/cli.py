@@ -246,15 +246,22 @@ def reproduce(
 
 
 @app.command()
-def fit(folder: Folder, as_json: Json = False) -> None:
+def fit(
+    folder: Folder,
+    method: Annotated[
+        str, typer.Option(help="T: positrons above threshold, A: weighted with their asymmetry, Q: all energy")
+    ] = "T",
+    pileup: Annotated[bool, typer.Option("--pileup", help="subtract pileup by the shadow window (T, A)")] = False,
+    as_json: Json = False,
+) -> None:
     """Reconstruct the raw files of a run and fit the anomalous precession frequency.
 
-    Example: gm2sim fit out/run1a
+    Example: gm2sim fit out/run1a --method A
     """
     from gm2sim.analysis import fit as fit_run
     from gm2sim.terminal import print_table
 
-    result = fit_run(folder)
+    result = fit_run(folder, method, pileup)
     if as_json:
         print_json(result)
     else:

@@ -206,8 +206,8 @@ def _energies(run: RunFolder, found: Analysis) -> Plot | None:
         polarization = run.config.beam.polarization * float(run.truth["muons"]["ss"].mean())
 
     def density(energy: NDArray[np.float64]) -> NDArray[np.float64]:
-        number_of, asymmetry = lab_spectrum(energy, gamma)
-        return np.asarray(number_of * (1 + polarization * asymmetry))
+        number_of, turning = lab_spectrum(energy, gamma)
+        return np.asarray(number_of + polarization * turning)
 
     return plots.energy_spectrum(
         positron_energies(run.truth["positrons"]),

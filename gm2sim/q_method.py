@@ -1,0 +1,181 @@
+"""The Q method: energy in the calorimeters against time, without looking for positrons.
+
+From the histograms of the front end, sums of samples in each crystal over some fills (CQ banks). In each crystal the
+pedestal of a bin is the mean of bins on both sides, a gap away; a bin counts with what it is below that pedestal where
+that is more than a threshold, and bins that count are left out of the pedestals of others. Settings are those of the
+experiment's analyser of May 2022 (facts in docs/physics/reconstruction.md): 8 bins, gap of one bin, five standard
+deviations. Energy below the threshold is lost, and so is what pulses of one bin lack by saturation.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.geometry import N_CALORIMETERS
+from gm2sim.calibration import Calibration
+from gm2sim.methods import Method, MethodHistogram, smooth_variance
+from gm2sim.raw import open_run
+from gm2sim.wiggle import REFERENCE_FREQUENCY, WiggleHistogram
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class QSettings:
+    """How energy is taken from Q-method histograms.
+
+    Attributes
+    ----------
+    window : int
+        Bins of the pedestal on each side.
+    gap : int
+        Bins left out between a bin and its pedestal.
+    threshold : float
+        Standard deviations of the noise of a bin.
+    rebin : int
+        Bins joined: two of 75 ns are nearly a cyclotron period, in which the fast rotation averages out.
+    """
+
+    window: int = 8
+    gap: int = 1
+    threshold: float = 5.0
+    rebin: int = 2
+
+    def __post_init__(self) -> None:
+        for name, least in (("window", 1), ("gap", 0), ("rebin", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} = {getattr(self, name)} is out of bounds: give {least} or more.")
+        if not self.threshold > 0.0:
+            raise ValueError(f"threshold = {self.threshold:g} is out of bounds: give a positive number.")
+
+
+def pulse_area(calibration: Calibration) -> float:
+    """Sum of the samples of a pulse over its height: the integral of (1 - exp(-t/rise))^3 exp(-t/fall), its peak 1."""
+    shape = calibration.template
+    whole = sum(math.comb(3, k) * (-1) ** k / (k / shape.rise + 1.0 / shape.fall) for k in range(4))
+    return float(whole / shape.height)
+
+
+def bin_energies(counts: NDArray[np.int32], noise: float, settings: QSettings | None = None) -> Floats:
+    """What each bin is below its rolling pedestal, where that is above threshold.
+
+    Parameters
+    ----------
+    counts : array (crystals, bins) [ADC counts]
+    noise : float [ADC counts]
+        Standard deviation of a bin.
+    settings : QSettings, optional
+
+    Returns
+    -------
+    array (crystals, bins) [ADC counts]
+        Zero where nothing is above threshold.
+    """
+    chosen = settings or QSettings()
+    values = counts.astype(np.float64)
+    level = values.mean(axis=1, keepdims=True)
+    free = np.ones(values.shape)
+    for _ in range(2):
+        pedestal = _rolling(values - level, free, chosen) + level
+        below = pedestal - values
+        free = (below < chosen.threshold * noise).astype(np.float64)
+    return np.where(free == 0.0, below, 0.0)
+
+
+def energy_histogram(
+    paths: Path | str | Iterable[Path | str],
+    *,
+    start: float = 30.2876e-6,
+    stop: float = 650.0644e-6,
+    settings: QSettings | None = None,
+    reference_frequency: float = REFERENCE_FREQUENCY,
+) -> MethodHistogram:
+    """Energy [GeV] against time from the Q-method histograms of raw files, of all calorimeters and of each.
+
+    The variance of a bin is the scatter of its energy among calorimeters and flushes, made smooth: it has the number of
+    positrons, the spread of their energies and the noise in it.
+
+    Parameters
+    ----------
+    paths : path or several
+        Raw files.
+    start, stop : float [s]
+        Whole bins between.
+    settings : QSettings, optional
+    reference_frequency : float [Hz]
+        Of the smooth variance.
+
+    Raises
+    ------
+    RawFormatError
+        If a raw file is damaged.
+    ValueError
+        If no file has a Q-method histogram, or a bin does not fit between start and stop.
+    """
+    chosen = settings or QSettings()
+    sums: Floats | None = None
+    squares = edges = np.zeros(0)
+    parts = np.zeros(N_CALORIMETERS, np.int64)
+    for path in [paths] if isinstance(paths, Path | str) else list(paths):
+        run = open_run(path)
+        known = Calibration.from_odb(run.odb)
+        area, fills = pulse_area(known), 0
+        for event in run:
+            fills += 1
+            for crate in range(1, N_CALORIMETERS + 1):
+                bank = event.q_histogram(crate)
+                if bank is None:
+                    continue
+                noise = math.sqrt(bank.samples_per_bin * fills * (known.noise**2 + 1.0 / 12.0))
+                energy = bin_energies(bank.counts, noise, chosen) / (known.counts_per_gev[crate - 1, :, None] * area)
+                first = (bank.first_sample - 1 - known.zero_sample) * known.sample_period
+                width = bank.samples_per_bin * known.sample_period
+                here, joined = _joined(energy.sum(axis=0) * known.energy_scale, first, width, chosen.rebin, start, stop)
+                if sums is None:
+                    edges, sums, squares = here, np.zeros((N_CALORIMETERS, joined.size)), np.zeros(joined.size)
+                sums[crate - 1] += joined
+                squares += joined**2
+                parts[crate - 1] += 1
+            fills = 0 if event.q_histogram(1) is not None else fills
+    if sums is None:
+        raise ValueError("no Q-method histogram in the raw files: simulate with daq.q_method = true and more fills")
+    n = int(parts.sum())
+    scatter = (squares - sums.sum(axis=0) ** 2 / n) * n / max(n - 1, 1)
+    smooth = smooth_variance(scatter, edges, reference_frequency, noise=True)
+    return MethodHistogram(
+        Method.Q,
+        WiggleHistogram(sums.sum(axis=0), edges, smooth),
+        tuple(WiggleHistogram(row, edges, smooth * k / n) for row, k in zip(sums, parts, strict=True)),
+    )
+
+
+def _rolling(values: Floats, free: Floats, settings: QSettings) -> Floats:
+    """Mean of the free bins in the windows on both sides; 0 where there is none."""
+    reach = settings.gap + settings.window
+
+    def around(what: Floats) -> Floats:
+        padded = np.pad(what, ((0, 0), (reach + 1, reach)))
+        total = np.cumsum(padded, axis=1)
+        at = reach + 1 + np.arange(what.shape[1])
+        whole = total[:, at + reach] - total[:, at - reach - 1]
+        inner = total[:, at + settings.gap] - total[:, at - settings.gap - 1]
+        return np.asarray(whole - inner)
+
+    return around(values * free) / np.maximum(around(free), 1.0)
+
+
+def _joined(energy: Floats, first: float, width: float, rebin: int, start: float, stop: float) -> tuple[Floats, Floats]:
+    """Edges and energies of joined bins between two times."""
+    begin = max(math.ceil((start - first) / width - 1e-6), 0)
+    count = (min(math.floor((stop - first) / width + 1e-6), energy.size) - begin) // rebin
+    if count < 1:
+        raise ValueError(
+            f"no bin of {rebin * width * 1e9:g} ns fits between {start * 1e6:g} and {stop * 1e6:g} us: "
+            "give a later stop"
+        )
+    edges: Floats = first + width * (begin + rebin * np.arange(count + 1, dtype=np.float64))
+    return edges, energy[begin : begin + count * rebin].reshape(count, rebin).sum(axis=1)

@@ -211,6 +211,14 @@ def read_true_hits(paths: Path | str | Iterable[Path | str]) -> TrueHits:
     return TrueHits.concatenate(found).ordered()
 
 
+def has_hits(path: Path | str) -> bool:
+    """Whether a truth file has particles at calorimeters."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return "hits" in file and file["hits/time"].shape[0] > 0
+
+
 def neighbours(hits: TrueHits) -> tuple[Floats, Floats]:
     """Time to, and distance on the face from, the particle of the same calorimeter that is nearest in time.
 

@@ -160,10 +160,10 @@ def _rolling(values: Floats, free: Floats, settings: QSettings) -> Floats:
     def around(what: Floats) -> Floats:
         padded = np.pad(what, ((0, 0), (reach + 1, reach)))
         total = np.cumsum(padded, axis=1)
-        at = reach + 1 + np.arange(what.shape[1])
-        whole = total[:, at + reach] - total[:, at - reach - 1]
-        inner = total[:, at + settings.gap] - total[:, at - settings.gap - 1]
-        return np.asarray(whole - inner)
+        n, inner = what.shape[1], settings.window
+        width = 2 * settings.gap + 1
+        whole = total[:, 2 * reach + 1 :] - total[:, :n]
+        return np.asarray(whole - (total[:, inner + width : inner + width + n] - total[:, inner : inner + n]))
 
     return around(values * free) / np.maximum(around(free), 1.0)
 

@@ -40,7 +40,7 @@ def pileup_spectrum(found: Pileup, threshold: float = 1.7) -> Plot:
     top.set_ylim(0.5, 2.0 * max(float(spectrum.measured.max()), 1.0))
     legend(top)
     dress(middle_axes, "energy [GeV]", "per 200 MeV")
-    beyond = middle > 3.0
+    beyond = middle > _END + 0.05
     points(middle_axes, middle[beyond], spectrum.measured[beyond], np.sqrt(spectrum.measured[beyond]), colour=INK)
     points(middle_axes, middle[beyond], spectrum.corrected[beyond], spectrum.error[beyond], colour=BLUE)
     middle_axes.axhline(0, color=MUTED, linewidth=0.8)

@@ -38,6 +38,8 @@ def match_efficiency(bins: Sequence[Bin]) -> Plot:
         _shares(one, some, lambda b: b.efficiency, BLUE, "found")
         _shares(one, some, lambda b: b.merged_share, ORANGE, "merged with a stronger one")
         one.set_ylim(-3, 103)
+        if variable in ("time in fill", "separation") and some:
+            one.set_xscale("log")
     legend(axes[0], loc="center right")
     last = axes[-1]
     some = [b for b in bins if b.variable == "energy" and b.clusters]

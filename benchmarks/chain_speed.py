@@ -13,10 +13,9 @@ from pathlib import Path
 
 from benchmarks.row import Row, best_cpu, best_wall
 from decay.positron import decay
-from detectors.calorimeter import CalorimeterSettings, digitise_fill, measure_pedestals
+from detectors.calorimeter import CalorimeterSettings, digitise_fill, light_of, measure_pedestals
 from detectors.digitizer import digitiser_pulses, pulse_table, synthesise
 from detectors.shower import deposit
-from detectors.sipm import detect
 from detectors.transport import transport
 from detectors.windows import find_windows, rows_of
 from gm2sim.calibration import Calibration
@@ -81,8 +80,8 @@ def _particles(setup: Setup, fill: Fill, repeats: int) -> list[Row]:
 def _digits(setup: Setup, fill: Fill, repeats: int) -> list[Row]:
     """Waveforms: a sample by itself, and all that the front ends do in a fill."""
     settings, constants = setup.calorimeters, setup.constants
-    digitizer, shape = settings.digitizer, pulse_table(settings.sipm, settings.digitizer)
-    pulses = digitiser_pulses(detect(fill.deposits, KEY, settings.sipm), constants, digitizer, shape)
+    digitizer, shape = settings.digitizer, pulse_table(settings.sipm, settings.digitizer, constants)
+    pulses = digitiser_pulses(light_of(fill.deposits, KEY, settings, constants), constants, digitizer, shape)
     pedestals = measure_pedestals(pulses, shape, constants, digitizer, KEY)
     windows = find_windows(pulses, constants, pedestals, digitizer, shape)
     rows, blocks, touching = rows_of(windows, pulses, digitizer, shape)
@@ -118,7 +117,7 @@ def _raw_file(setup: Setup, fill: Fill, repeats: int, wanted_bytes: float = 2e8)
     config = setup.config
     records = _records(setup, fill, wanted_bytes)
     begin = fill_time(config.run.start_time, 0).seconds
-    calibration = Calibration.of(setup.calorimeters, setup.constants.counts_per_gev)
+    calibration = Calibration.of(setup.calorimeters, setup.constants)
     tree = run_tree(1, 0, begin, readout(config, setup.calorimeters), {"calibration": calibration.as_tree()})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.mid"
@@ -127,7 +126,7 @@ def _raw_file(setup: Setup, fill: Fill, repeats: int, wanted_bytes: float = 2e8)
             path.unlink(missing_ok=True)
             with RunWriter(path, 1, 0, tree) as file:
                 for record in records:
-                    file.write_muon_fill(record)
+                    file.write_fill(record)
 
         write()
         cpu, wall = best_cpu(write, 3), best_wall(write, 3)

@@ -108,6 +108,7 @@ def chop(
     samples: NDArray[np.int16],
     pedestals: NDArray[np.float32],
     settings: DigitizerSettings,
+    opening: NDArray[np.bool_],
 ) -> tuple[list[Islands], NDArray[np.int32]]:
     """Cut islands out of waveforms.
 
@@ -119,6 +120,8 @@ def chop(
         Pedestals that the threshold is counted from, (24, 54) [counts].
     settings
         Threshold, pre-samples and post-samples, tag.
+    opening
+        Which channels may open an island, (24, 54), as of `opens_islands`.
 
     Returns
     -------
@@ -135,6 +138,7 @@ def chop(
     over = np.zeros(int((length + 1).sum()), np.bool_)
     # sample < pedestal - threshold, for whole numbers
     limit = np.ceil(pedestals.astype(np.float64).ravel() - settings.threshold).astype(np.int16)
+    limit[~opening.ravel()] = np.iinfo(np.int16).min
     _over_step(len(length), pieces, samples, limit, over)
 
     cuts = _cut(pieces, over, settings)

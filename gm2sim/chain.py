@@ -86,7 +86,10 @@ def detect_decays(
         of_muons = deposit_muons(muon_hits, crystal_material(), setup.calorimeters.shower)
         deposits = together(deposit(hits, key, setup.calorimeters.shower), of_muons)
     with tally.stage("digitising"):
-        digits = digitise_fill(deposits, key, setup.calorimeters, constants=setup.constants, q_histogram=histogram)
+        digits = digitise_fill(
+            deposits, key, setup.calorimeters, constants=setup.constants, q_histogram=histogram,
+            waveform_channels=setup.waveform_channels(key.fill),
+        )  # fmt: skip
     tally.count(
         positrons=positrons.n,
         hits=hits.calo.size,

@@ -4,17 +4,16 @@ import math
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.calorimeter import CalorimeterSettings
-from detectors.digitizer import ChannelConstants, DigitizerSettings
+from detectors.channels import ChannelConstants
 from detectors.geometry import Geometry
 from detectors.shower import CALORIMETERS, CRYSTALS
-from detectors.sipm import SipmSettings
 from detectors.sums import q_bins
 from fields.inflector import Leakage
 from fields.maps import RZMap, load_multipole_map, load_rz_map
@@ -26,9 +25,10 @@ from fields.synthetic import MapSpec, synthesise
 from fields.total import FieldTables, field_tables
 from fields.transients import FieldDrift
 from fields.trolley import fit_multipoles, simulate_run
-from gm2sim.bunch_fills import muons_for_fills, next_muons
-from gm2sim.conditions import CALORIMETER_FOLDERS, Conditions, calorimeter_constants, open_conditions, require
+from gm2sim.bunch.fills import muons_for_fills, next_muons
+from gm2sim.conditions import Conditions, calorimeter_constants, open_conditions, require
 from gm2sim.config import Config
+from gm2sim.electronics import at_time, calorimeter_folders, calorimeter_settings, middle_of, waveform_channels
 from gm2sim.injection import Injection, bunch_profile, changes, kicker_pulses
 from gpu.rng import FillKey
 from tracking.bunch import Bunch as TrackingBunch
@@ -143,27 +143,6 @@ def stored_beam(config: Config, bunch: int = 0) -> StoredBeam:
         x_e_time_slope=beam.x_e_time_slope_mm_per_ns * 1e6,
         aperture_radius=config.ring.collimator_radius_mm * 1e-3,
         edge=beam.edge_mm * 1e-3,
-    )
-
-
-def calorimeter_settings(config: Config) -> CalorimeterSettings:
-    """Showers, light and digitisers."""
-    detectors = config.detectors
-    digitizer = DigitizerSettings(
-        zero_sample=detectors.injection_sample,
-        pedestal=detectors.pedestal_counts,
-        noise=detectors.noise_counts,
-        counts_per_gev=detectors.counts_per_gev,
-        gain_spread=detectors.gain_spread,
-        threshold=detectors.threshold_mev * 1e-3 * detectors.counts_per_gev,
-        presamples=detectors.pre_samples,
-        postsamples=detectors.post_samples,
-        q_method=config.daq.q_method,
-        q_decimation=config.daq.q_samples_per_bin,
-        q_last_sample=DigitizerSettings.samples,
-    )
-    return CalorimeterSettings(
-        sipm=SipmSettings(light_yield=detectors.light_yield_pe_per_mev * 1e3), digitizer=digitizer
     )
 
 
@@ -319,13 +298,14 @@ class Setup:
     backend: str
     given: TrackingBunch | None = None  # the muons of a file, for all fills
     subrun: int = 0  # that the constants are looked up for
+    seconds: float | None = None  # since the begin of run
 
     @classmethod
     def of(cls, config: Config, backend: str = "cpu") -> "Setup":
         """Fit and tabulate what the configuration describes; constants must be there for all its subruns."""
         settings = calorimeter_settings(config)
-        conditions = open_conditions(config.conditions.file, settings.digitizer)
-        require(conditions, CALORIMETER_FOLDERS, config.run.run, config.run.subruns)
+        conditions = open_conditions(config.conditions.file, settings, partial(middle_of, config))
+        require(conditions, calorimeter_folders(config), config.run.run, config.run.subruns)
         ring = Ring(config)
         return cls(
             config=config,
@@ -342,10 +322,12 @@ class Setup:
         )
 
     def after(self, seconds: float) -> "Setup":
-        """The same some time after the begin of run, when the magnetic field has drifted; detectors do not feel it."""
+        """The same some time after the begin of run: the magnetic field of the tracker and the SiPMs have drifted."""
         rate = self.config.magnet.drift_ppm_per_hour * 1e-6 / 3600.0
         relative = float(FieldDrift(rate).relative(seconds))
-        return self if relative == 0.0 else replace(self, ring=self.ring.drifted(relative))
+        if relative == 0.0 and not self.calorimeters.gain.temperature:
+            return self
+        return replace(self, ring=self.ring.drifted(relative) if relative else self.ring, seconds=seconds)
 
     def muons(self, key: FillKey) -> TrackingBunch:
         """The muons of one fill: stored ones at theta = 0, or injected ones at the end of the first quad."""
@@ -365,7 +347,20 @@ class Setup:
     @cached_property
     def constants(self) -> ChannelConstants:
         """Gains and pedestals of every channel; drawn by a kernel, so not before the kernels are compiled."""
-        return calorimeter_constants(self.conditions, self.config.run.run, self.subrun)
+        constants = calorimeter_constants(
+            self.conditions,
+            self.config.run.run,
+            self.subrun,
+            settings=self.calorimeters,
+            folders=calorimeter_folders(self.config),
+        )
+        if self.seconds is None:
+            return constants
+        return at_time(constants, self.calorimeters.gain, middle_of(self.config, self.subrun), self.seconds)
+
+    def waveform_channels(self, fill: int) -> NDArray[np.int64]:
+        """Channels whose whole waveforms are kept in a fill of a subrun."""
+        return waveform_channels(self.config, fill)
 
     def in_subrun(self, subrun: int) -> "Setup":
         """The same with the constants of another subrun of the run."""

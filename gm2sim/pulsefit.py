@@ -34,12 +34,15 @@ class Waveforms(NamedTuple):
     first, length : int64 arrays (n,)
         Where the row's samples begin, and how many they are.
     pedestal : array (n,) [ADC counts]
+    channel : int64 array (n,)
+        Which template is fitted.
     """
 
     samples: NDArray[np.int16]
     first: NDArray[np.int64]
     length: NDArray[np.int64]
     pedestal: NDArray[np.float64]
+    channel: NDArray[np.int64]
 
 
 class Template(NamedTuple):
@@ -66,6 +69,24 @@ class Template(NamedTuple):
     noise: float
     threshold: float
     pedestal_weight: float
+
+
+class Templates(NamedTuple):
+    """A `Template` for each channel: arrays (channels,)."""
+
+    rise: NDArray[np.float64]
+    fall: NDArray[np.float64]
+    height: NDArray[np.float64]
+    delay: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    threshold: NDArray[np.float64]
+    pedestal_weight: NDArray[np.float64]
+
+
+@scalar
+def template_of(t: Templates, k: int) -> Template:
+    """The template of one channel."""
+    return Template(t.rise[k], t.fall[k], t.height[k], t.delay[k], t.noise[k], t.threshold[k], t.pedestal_weight[k])
 
 
 class Found(NamedTuple):
@@ -277,8 +298,9 @@ def _double(
 
 
 @Kernel
-def fit_pulses(i: int, waves: Waveforms, t: Template, found: Found) -> None:
+def fit_pulses(i: int, waves: Waveforms, templates: Templates, found: Found) -> None:
     """Find and fit the pulses of row i, window by window from the left; earlier pulses are subtracted."""
+    t = template_of(templates, waves.channel[i])
     place, pulses = 0, 0
     length = waves.length[i]
     while pulses < MOST_PULSES:

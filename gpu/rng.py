@@ -40,6 +40,7 @@ class Stage(IntEnum):
     FILL = 9  # what all muons of a fill share: its number of muons, shape and jitter of its time profile
     MUON_SCATTERING = 10  # scattering and energy loss of muons in collimators and plates
     RESAMPLING = 11  # whole muons in place of the weighted ones of a file
+    COMMON_NOISE = 14  # noise that all channels of a calorimeter share
     STRAW_SCATTERING = 20  # scattering and energy loss in the straws of the trackers
     STRAW_CLUSTERS = 21  # places and sizes of the primary clusters in a straw
     STRAW_DRIFT = 22  # diffusion of a cluster, jitter of the discriminator

@@ -215,6 +215,25 @@ class TrackingSection(Section):
     observer_deg: float = Field(180.0, ge=0, lt=360, description="azimuth of the beam moments, from the inflector exit")
 
 
+class SipmSection(Section):
+    """What changes the height of a pulse in the SiPMs; sizes are those of the built-in constants."""
+
+    gain_sag: bool = Field(True, description="sag of the gain in the fill: flash of the injection and true rate")
+    flash_amplitude: float = Field(0.03, ge=0, le=0.5, description="sag at injection, mean over the channels")
+    flash_us: float = Field(8.8, gt=0.1, le=1000, description="time constant of that sag: 1e-3 is left at 30 us")
+    drop_per_gev: float = Field(4.27e-4, ge=0, le=0.1, description="sag that a pulse of 1 GeV adds for later ones")
+    drop_us: float = Field(18.0, gt=0.1, le=1000, description="time constant of that sag")
+    double_pulse: bool = Field(True, description="pixels that still recover from the pulse before (STDP)")
+    recovery_ns: float = Field(15.0, gt=0.1, le=1000, description="time constant of their recovery")
+    temperature: bool = Field(True, description="drift of the gain with the temperature, out of fill")
+    gain_percent_per_k: float = Field(-4.0, ge=-20, le=20, description="change of the gain with temperature")
+    begin_k: float = Field(0.5, ge=-20, le=20, description="temperature at the begin of run above the calibration's")
+    drift_k_per_hour: float = Field(0.05, ge=-5, le=5, description="drift of the temperature")
+    day_swing_k: float = Field(0.3, ge=0, le=10, description="amplitude of its swing in 24 hours")
+    light_yields: bool = Field(True, description="light yield of each crystal, in place of one for all")
+    light_yield_spread: float = Field(0.1, ge=0, le=0.5, description="relative spread of the light yields")
+
+
 class DetectorsSection(Section):
     """Calorimeters and their electronics."""
 
@@ -227,6 +246,19 @@ class DetectorsSection(Section):
     pre_samples: int = Field(8, ge=1, le=64, description="samples kept before the threshold crossing")
     post_samples: int = Field(18, ge=4, le=256, description="samples kept after it")
     injection_sample: int = Field(800, ge=0, le=500_000, description="sample number of t = 0 in the fill")
+    templates: bool = Field(True, description="pulse shape of each channel, in place of one for all")
+    template_spread: float = Field(0.02, ge=0, le=0.2, description="relative spread of rise and fall times")
+    template_file: str = Field("", description="measured average pulse, time in ns and height; built in when empty")
+    time_alignment: bool = Field(True, description="time offsets of calorimeters and crystals")
+    calo_offset_ns: float = Field(2.0, ge=0, le=100, description="spread of the offsets of calorimeters")
+    crystal_offset_ns: float = Field(0.5, ge=0, le=20, description="spread of the offsets of crystals")
+    clock_ppm: float = Field(0.0, ge=-100, le=100, description="how much faster than 40 MHz the clock runs")
+    common_noise_counts: float = Field(
+        0.0, ge=0, le=200, description="RMS noise that a calorimeter's channels share; the threshold must allow it"
+    )
+    channel_status: bool = Field(False, description="dead and noisy channels")
+    dead_channels: int = Field(3, ge=0, le=1296, description="number of dead channels")
+    noisy_channels: int = Field(3, ge=0, le=1296, description="number of noisy channels, which open no islands")
 
 
 class ConditionsSection(Section):
@@ -242,6 +274,15 @@ class DaqSection(Section):
     q_method: bool = Field(True, description="write the Q-method histograms (CQ banks)")
     q_samples_per_bin: int = Field(60, ge=8, le=10_000, description="samples summed into one Q-method bin")
     q_flush_fills: int = Field(4, ge=1, le=1000, description="fills summed into one Q-method histogram")
+    waveform_channels: tuple[Annotated[str, Field(pattern=r"^\d{1,2}:\d{1,2}$")], ...] = Field(
+        (), description="channels (calorimeter:crystal) whose whole waveforms are kept in every fill"
+    )
+    waveform_prescale: int = Field(
+        0, ge=0, le=1_000_000, description="keep those of whole calorimeters every n-th fill of a subrun; 0 for never"
+    )
+    waveform_calorimeters: tuple[Annotated[int, Field(ge=1, le=24)], ...] = Field(
+        (), description="calorimeters whose whole waveforms are kept then"
+    )
 
 
 class FitSection(Section):
@@ -278,6 +319,7 @@ class Config(Section):
     rf: RfSection = RfSection()
     physics: PhysicsSection = PhysicsSection()
     tracking: TrackingSection = TrackingSection()
+    sipm: SipmSection = SipmSection()
     detectors: DetectorsSection = DetectorsSection()
     conditions: ConditionsSection = ConditionsSection()
     daq: DaqSection = DaqSection()
@@ -326,6 +368,15 @@ class Config(Section):
             raise ConfigError(
                 f"rf.off_us = {self.rf.off_us:g} us is not after rf.on_us = {self.rf.on_us:g} us: give a later end"
             )
+        for channel in self.daq.waveform_channels:
+            calo, crystal = map(int, channel.split(":"))
+            if not (1 <= calo <= 24 and crystal <= 53):
+                raise ConfigError(
+                    f"daq.waveform_channels: there is no channel '{channel}': give calorimeter 1 to 24 and crystal "
+                    "0 to 53"
+                )
+        if self.daq.waveform_prescale and not self.daq.waveform_calorimeters:
+            raise ConfigError("daq.waveform_prescale without daq.waveform_calorimeters keeps nothing: give both")
         given = len(self.ring.collimators)
         if given not in (0, 5):
             raise ConfigError(f"ring.collimators holds {given} words: give one for each of C1 to C5, or none")

@@ -35,8 +35,8 @@ def fit(rows: np.ndarray, noise: float = 4.0) -> Found:
     n, length = rows.shape
     samples = np.clip(np.rint(1750 - rows), -2048, 2047).astype(np.int16)
     found = Found.empty(n)
-    waves = Waveforms(samples.ravel(), np.arange(n) * length, np.full(n, length), np.full(n, 1750.0))
-    fit_pulses(n, waves, calibration(noise=noise).template, found)
+    waves = Waveforms(samples.ravel(), np.arange(n) * length, np.full(n, length), np.full(n, 1750.0), np.zeros(n, int))
+    fit_pulses(n, waves, calibration(noise=noise).templates, found)
     return found
 
 
@@ -44,7 +44,7 @@ def write_run(path: Path, fills: list[FillRecord], tree: dict) -> None:
     readout = Readout(calo_sum=False, histogram=False)
     with RunWriter(path, 7, 0, run_tree(7, 0, 1_500_000_000, readout, tree)) as writer:
         for fill in fills:
-            writer.write_muon_fill(fill)
+            writer.write_fill(fill)
 
 
 def record(serial: int, calorimeters: list[CalorimeterRecord]) -> FillRecord:

@@ -1,0 +1,67 @@
+"""Whole waveforms of chosen channels: all samples of a fill, of which the islands are pieces."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.channels import CHANNELS, ChannelConstants
+from detectors.digitizer import BLOCK, DigitizerSettings, Pulses, Rows, Shape, synthesise
+from gpu.rng import FillKey
+
+_AT_ONCE = 9  # channels made together: 40 MB of levels, addresses and samples
+
+
+class Waveforms(NamedTuple):
+    """Whole waveforms.
+
+    Attributes
+    ----------
+    channel : int64 array (n,)
+        54 calo + crystal.
+    samples : int16 array (n, samples of the fill)
+        [counts]
+    """
+
+    channel: NDArray[np.int64]
+    samples: NDArray[np.int16]
+
+
+def waveforms_of(
+    channels: NDArray[np.int64],
+    pulses: Pulses,
+    shape: Shape,
+    constants: ChannelConstants,
+    settings: DigitizerSettings,
+    key: FillKey,
+) -> Waveforms:
+    """Make all samples of chosen channels, a few channels at a time.
+
+    Parameters
+    ----------
+    channels
+        54 calo + crystal, in the order wanted.
+    pulses, shape, constants, settings, key
+        As for `detectors.digitizer.synthesise`; pulses of the whole fill.
+
+    Raises
+    ------
+    ValueError
+        A channel does not exist.
+    """
+    wrong = (channels < 0) | (channels >= CHANNELS)
+    if wrong.any():
+        raise ValueError(f"channel {channels[wrong][0]} does not exist: give 0 to {CHANNELS - 1}.")
+    blocks = -(-settings.samples // BLOCK)
+    samples = np.empty((len(channels), settings.samples), np.int16)
+    first = np.searchsorted(pulses.channel, channels, side="left")
+    last = np.searchsorted(pulses.channel, channels, side="right")
+    for begin in range(0, len(channels), _AT_ONCE):
+        some = slice(begin, begin + _AT_ONCE)
+        n = len(channels[some])
+        rows = Rows(channels[some], np.zeros(n, np.int64), np.arange(n) * blocks, first[some], last[some])
+        made = synthesise(rows, np.full(n, blocks), pulses, shape, constants, settings, key)
+        samples[some] = made.reshape(n, -1)[:, : settings.samples]
+    return Waveforms(channels, samples)

@@ -4,24 +4,30 @@ From the histograms of the front end, sums of samples in each crystal over some 
 pedestal of a bin is the mean of bins on both sides, a gap away; a bin counts with what it is below that pedestal where
 that is more than a threshold, and bins that count are left out of the pedestals of others. Settings are those of the
 experiment's analyser of May 2022 (facts in docs/physics/reconstruction.md): 8 bins, gap of one bin, five standard
-deviations. Energy below the threshold is lost, and so is what pulses of one bin lack by saturation.
+deviations. Energy below the threshold is lost, and so is what pulses of one bin lack by saturation and by the drop of
+the gain behind other pulses; the sag behind the flash and the out-of-fill gain are undone, dead crystals left out.
 """
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.geometry import N_CALORIMETERS
+from detectors.shower import CRYSTALS
 from gm2sim.calibration import Calibration
 from gm2sim.methods import Method, MethodHistogram, smooth_variance
 from gm2sim.raw import open_run
+from gm2sim.raw.decode import QHistogram
 from gm2sim.wiggle import REFERENCE_FREQUENCY, WiggleHistogram
 
 Floats = NDArray[np.float64]
+
+_MUON_FILL = 1  # fill type in the trigger's mask
 
 
 @dataclass(frozen=True)
@@ -53,20 +59,20 @@ class QSettings:
             raise ValueError(f"threshold = {self.threshold:g} is out of bounds: give a positive number.")
 
 
-def pulse_area(calibration: Calibration) -> float:
-    """Sum of the samples of a pulse over its height: the integral of (1 - exp(-t/rise))^3 exp(-t/fall), its peak 1."""
-    shape = calibration.template
+def pulse_area(calibration: Calibration) -> Floats:
+    """Sum of the samples of a pulse over its height, (24, 54): the integral of (1 - exp(-t/rise))^3 exp(-t/fall)."""
+    shape = calibration.templates
     whole = sum(math.comb(3, k) * (-1) ** k / (k / shape.rise + 1.0 / shape.fall) for k in range(4))
-    return float(whole / shape.height)
+    return np.asarray(whole / shape.height).reshape(N_CALORIMETERS, -1)
 
 
-def bin_energies(counts: NDArray[np.int32], noise: float, settings: QSettings | None = None) -> Floats:
+def bin_energies(counts: NDArray[np.int32], noise: Floats | float, settings: QSettings | None = None) -> Floats:
     """What each bin is below its rolling pedestal, where that is above threshold.
 
     Parameters
     ----------
     counts : array (crystals, bins) [ADC counts]
-    noise : float [ADC counts]
+    noise : float, or array (crystals, 1) [ADC counts]
         Standard deviation of a bin.
     settings : QSettings, optional
 
@@ -123,23 +129,22 @@ def energy_histogram(
     for path in [paths] if isinstance(paths, Path | str) else list(paths):
         run = open_run(path)
         known = Calibration.from_odb(run.odb)
-        area, fills = pulse_area(known), 0
+        fills = 0
         for event in run:
-            fills += 1
-            for crate in range(1, N_CALORIMETERS + 1):
-                bank = event.q_histogram(crate)
+            fills += event.fill_type == _MUON_FILL
+            for calo in range(N_CALORIMETERS):
+                bank = event.q_histogram(calo + 1)
                 if bank is None:
                     continue
-                noise = math.sqrt(bank.samples_per_bin * fills * (known.noise**2 + 1.0 / 12.0))
-                energy = bin_energies(bank.counts, noise, chosen) / (known.counts_per_gev[crate - 1, :, None] * area)
                 first = (bank.first_sample - 1 - known.zero_sample) * known.sample_period
                 width = bank.samples_per_bin * known.sample_period
-                here, joined = _joined(energy.sum(axis=0) * known.energy_scale, first, width, chosen.rebin, start, stop)
+                energy = _energy(bank, known, calo, fills, chosen)
+                here, joined = _joined(energy, first, width, chosen.rebin, start, stop)
                 if sums is None:
                     edges, sums, squares = here, np.zeros((N_CALORIMETERS, joined.size)), np.zeros(joined.size)
-                sums[crate - 1] += joined
+                sums[calo] += joined
                 squares += joined**2
-                parts[crate - 1] += 1
+                parts[calo] += 1
             fills = 0 if event.q_histogram(1) is not None else fills
     if sums is None:
         raise ValueError("no Q-method histogram in the raw files: simulate with daq.q_method = true and more fills")
@@ -151,6 +156,21 @@ def energy_histogram(
         WiggleHistogram(sums.sum(axis=0), edges, smooth),
         tuple(WiggleHistogram(row, edges, smooth * k / n) for row, k in zip(sums, parts, strict=True)),
     )
+
+
+def _energy(bank: QHistogram, known: Calibration, calo: int, fills: int, settings: QSettings) -> Floats:
+    """Energy of a calorimeter in each bin [GeV]."""
+
+    def of(values: NDArray[Any]) -> NDArray[Any]:
+        return values.reshape(-1, CRYSTALS)[calo, :, None]
+
+    noise = np.sqrt(bank.samples_per_bin * max(fills, 1) * (of(known.channels("noise")) ** 2 + 1.0 / 12.0))
+    below = bin_energies(bank.counts, noise, settings) * of(known.alive)
+    sample = bank.first_sample - 1 - known.zero_sample + bank.samples_per_bin * (np.arange(below.shape[1]) + 0.5)
+    time = np.maximum(sample * known.sample_period, 0.0)
+    gain = 1.0 - of(known.channels("flash_amplitude")) * np.exp(-time / of(known.channels("flash_time")))
+    height = of(known.counts_per_gev) * of(known.channels("out_of_fill")) * of(pulse_area(known)) * gain
+    return np.asarray((below / height).sum(axis=0) * known.energy_scale)
 
 
 def _rolling(values: Floats, free: Floats, settings: QSettings) -> Floats:

@@ -7,6 +7,7 @@ from the Q-method histograms; :mod:`gm2sim.q_method`.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -161,23 +162,8 @@ def event_histogram(
         raise ValueError("the Q method has no clusters: use gm2sim.q_method.energy_histogram on raw files.")
     chosen = weight or (above(threshold) if method is Method.T else closed_form_asymmetry())
     edges = wiggle_edges(start, stop, BIN_WIDTH)
+    spectrum = _spectra(clusters, chosen, edges, seed, pileup)
     counted = method is Method.T and weight is None and pileup is None
-    if pileup is None:
-        shift = randomise_times(clusters.time, clusters.fill, seed) - clusters.time
-        time, w = clusters.time + shift, chosen(clusters.energy)
-
-        def spectrum(calo: int | None) -> tuple[Floats, Floats]:
-            own = slice(None) if calo is None else clusters.calo == calo
-            sums, _ = np.histogram(time[own], edges, weights=w[own])
-            squares, _ = np.histogram(time[own], edges, weights=w[own] ** 2)
-            return sums, squares
-    else:
-        prepared = Pileup(clusters, pileup)
-        moved = randomise_times(prepared.clusters.time, prepared.clusters.fill, seed) - prepared.clusters.time
-
-        def spectrum(calo: int | None) -> tuple[Floats, Floats]:
-            found = prepared.time_spectrum(edges, chosen, moved, calo)
-            return found.corrected, found.error**2
 
     def made(calo: int | None) -> WiggleHistogram:
         sums, squares = spectrum(calo)
@@ -185,6 +171,30 @@ def event_histogram(
         return WiggleHistogram(sums, edges, smooth)
 
     return MethodHistogram(method, made(None), tuple(made(calo) for calo in range(N_CALORIMETERS)))
+
+
+def _spectra(
+    clusters: Clusters, weight: Weight, edges: Floats, seed: int, pileup: PileupSettings | None
+) -> Callable[[int | None], tuple[Floats, Floats]]:
+    """What makes the sums of weights in time bins, and their variances, of one calorimeter or of all (None)."""
+    if pileup is not None:
+        prepared = Pileup(clusters, pileup)
+        shift = randomise_times(prepared.clusters.time, prepared.clusters.fill, seed) - prepared.clusters.time
+
+        def corrected(calo: int | None) -> tuple[Floats, Floats]:
+            found = prepared.time_spectrum(edges, weight, shift, calo)
+            return found.corrected, found.error**2
+
+        return corrected
+    time, w = randomise_times(clusters.time, clusters.fill, seed), weight(clusters.energy)
+
+    def measured(calo: int | None) -> tuple[Floats, Floats]:
+        own = slice(None) if calo is None else clusters.calo == calo
+        sums, _ = np.histogram(time[own], edges, weights=w[own])
+        squares, _ = np.histogram(time[own], edges, weights=w[own] ** 2)
+        return sums, squares
+
+    return measured
 
 
 def wiggle_edges(start: float, stop: float, width: float) -> Floats:

@@ -9,7 +9,7 @@ the gain behind other pulses; the sag behind the flash and the out-of-fill gain 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,7 @@ def energy_histogram(
 ) -> MethodHistogram:
     """Energy [GeV] against time from the Q-method histograms of raw files, of all calorimeters and of each.
 
-    The variance of a bin is the scatter of its energy among calorimeters and flushes, made smooth: it has the number of
-    positrons, the spread of their energies and the noise in it.
+    The variance of a bin is the scatter of its energy among calorimeters and flushes, made smooth.
 
     Parameters
     ----------
@@ -122,11 +121,32 @@ def energy_histogram(
     ValueError
         If no file has a Q-method histogram, or a bin does not fit between start and stop.
     """
-    chosen = settings or QSettings()
-    sums: Floats | None = None
-    squares = edges = np.zeros(0)
+    each, squares, edges = np.zeros((N_CALORIMETERS, 0)), np.zeros(0), np.zeros(0)
     parts = np.zeros(N_CALORIMETERS, np.int64)
-    for path in [paths] if isinstance(paths, Path | str) else list(paths):
+    listed = [paths] if isinstance(paths, Path | str) else list(paths)
+    for calo, bins, energy in _crates(listed, settings or QSettings(), start, stop):
+        if not edges.size:
+            each, squares, edges = np.zeros((N_CALORIMETERS, energy.size)), np.zeros(energy.size), bins
+        each[calo] += energy
+        squares += energy**2
+        parts[calo] += 1
+    n, total = int(parts.sum()), each.sum(axis=0)
+    if not n:
+        raise ValueError("no Q-method histogram in the raw files: simulate with daq.q_method = true and more fills")
+    scatter = (squares - total**2 / n) * n / max(n - 1, 1)
+    smooth = smooth_variance(scatter, edges, reference_frequency, noise=True)
+    return MethodHistogram(
+        Method.Q,
+        WiggleHistogram(total, edges, smooth),
+        tuple(WiggleHistogram(row, edges, smooth * k / n) for row, k in zip(each, parts, strict=True)),
+    )
+
+
+def _crates(
+    paths: list[Path | str], settings: QSettings, start: float, stop: float
+) -> Iterator[tuple[int, Floats, Floats]]:
+    """Calorimeter, edges and energies of each histogram."""
+    for path in paths:
         run = open_run(path)
         known = Calibration.from_odb(run.odb)
         fills = 0
@@ -134,28 +154,10 @@ def energy_histogram(
             fills += event.fill_type == _MUON_FILL
             for calo in range(N_CALORIMETERS):
                 bank = event.q_histogram(calo + 1)
-                if bank is None:
-                    continue
-                first = (bank.first_sample - 1 - known.zero_sample) * known.sample_period
-                width = bank.samples_per_bin * known.sample_period
-                energy = _energy(bank, known, calo, fills, chosen)
-                here, joined = _joined(energy, first, width, chosen.rebin, start, stop)
-                if sums is None:
-                    edges, sums, squares = here, np.zeros((N_CALORIMETERS, joined.size)), np.zeros(joined.size)
-                sums[calo] += joined
-                squares += joined**2
-                parts[calo] += 1
+                if bank is not None:
+                    energy = _energy(bank, known, calo, fills, settings)
+                    yield calo, *_joined(energy, _edges(bank, known), settings.rebin, start, stop)
             fills = 0 if event.q_histogram(1) is not None else fills
-    if sums is None:
-        raise ValueError("no Q-method histogram in the raw files: simulate with daq.q_method = true and more fills")
-    n = int(parts.sum())
-    scatter = (squares - sums.sum(axis=0) ** 2 / n) * n / max(n - 1, 1)
-    smooth = smooth_variance(scatter, edges, reference_frequency, noise=True)
-    return MethodHistogram(
-        Method.Q,
-        WiggleHistogram(sums.sum(axis=0), edges, smooth),
-        tuple(WiggleHistogram(row, edges, smooth * k / n) for row, k in zip(sums, parts, strict=True)),
-    )
 
 
 def _energy(bank: QHistogram, known: Calibration, calo: int, fills: int, settings: QSettings) -> Floats:
@@ -166,8 +168,8 @@ def _energy(bank: QHistogram, known: Calibration, calo: int, fills: int, setting
 
     noise = np.sqrt(bank.samples_per_bin * max(fills, 1) * (of(known.channels("noise")) ** 2 + 1.0 / 12.0))
     below = bin_energies(bank.counts, noise, settings) * of(known.alive)
-    sample = bank.first_sample - 1 - known.zero_sample + bank.samples_per_bin * (np.arange(below.shape[1]) + 0.5)
-    time = np.maximum(sample * known.sample_period, 0.0)
+    edges = _edges(bank, known)
+    time = np.maximum(0.5 * (edges[1:] + edges[:-1]), 0.0)
     gain = 1.0 - of(known.channels("flash_amplitude")) * np.exp(-time / of(known.channels("flash_time")))
     height = of(known.counts_per_gev) * of(known.channels("out_of_fill")) * of(pulse_area(known)) * gain
     return np.asarray((below / height).sum(axis=0) * known.energy_scale)
@@ -188,14 +190,21 @@ def _rolling(values: Floats, free: Floats, settings: QSettings) -> Floats:
     return around(values * free) / np.maximum(around(free), 1.0)
 
 
-def _joined(energy: Floats, first: float, width: float, rebin: int, start: float, stop: float) -> tuple[Floats, Floats]:
+def _edges(bank: QHistogram, known: Calibration) -> Floats:
+    """Edges of the bins [s]."""
+    sample = bank.first_sample - 1 - known.zero_sample + bank.samples_per_bin * np.arange(bank.counts.shape[1] + 1)
+    return np.asarray(sample * known.sample_period, np.float64)
+
+
+def _joined(energy: Floats, edges: Floats, rebin: int, start: float, stop: float) -> tuple[Floats, Floats]:
     """Edges and energies of joined bins between two times."""
-    begin = max(math.ceil((start - first) / width - 1e-6), 0)
-    count = (min(math.floor((stop - first) / width + 1e-6), energy.size) - begin) // rebin
+    least = 1e-6 * (edges[1] - edges[0])
+    begin, end = np.searchsorted(edges, start - least), np.searchsorted(edges, stop + least, side="right") - 1
+    count = (int(end) - int(begin)) // rebin
     if count < 1:
         raise ValueError(
-            f"no bin of {rebin * width * 1e9:g} ns fits between {start * 1e6:g} and {stop * 1e6:g} us: "
+            f"no bin of {rebin * (edges[1] - edges[0]) * 1e9:g} ns fits between {start * 1e6:g} and {stop * 1e6:g} us: "
             "give a later stop"
         )
-    edges: Floats = first + width * (begin + rebin * np.arange(count + 1, dtype=np.float64))
-    return edges, energy[begin : begin + count * rebin].reshape(count, rebin).sum(axis=1)
+    chosen = slice(int(begin), int(begin) + count * rebin + 1, rebin)
+    return edges[chosen], energy[begin : begin + count * rebin].reshape(count, rebin).sum(axis=1)

@@ -1,6 +1,7 @@
 """Where and when the calorimeters are hit: by calorimeter, over the crystals, and against time."""
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from detectors.geometry import N_CALORIMETERS, Calorimeter
 from gm2sim.plots.style import BLUE, COLOUR_MAP, INK, MUTED, ORANGE, US, Plot, dress, legend, points
@@ -27,10 +28,6 @@ def occupancy(clusters: Clusters, fills: int, threshold: float = 1.7) -> Plot:
     calos = np.arange(N_CALORIMETERS)
     each = np.bincount(clusters.calo, minlength=N_CALORIMETERS).astype(float)
     each_strong = np.bincount(clusters.calo[strong], minlength=N_CALORIMETERS).astype(float)
-    face = Calorimeter()
-    across = np.linspace(-0.5 * face.width, 0.5 * face.width, _COLUMNS + 1)
-    up = np.linspace(-0.5 * face.height, 0.5 * face.height, _ROWS + 1)
-    crystals, _, _ = np.histogram2d(clusters.y, clusters.x, (up, across))
     per = fills * N_CALORIMETERS * np.diff(_EDGES)
     rates = [np.histogram(clusters.time[some] * US, _EDGES)[0] for some in (np.ones_like(strong), strong)]
 
@@ -43,15 +40,7 @@ def occupancy(clusters: Clusters, fills: int, threshold: float = 1.7) -> Plot:
            label=f"above {threshold:g} GeV")  # fmt: skip
     by_calo.set_ylim(0, None)
     legend(by_calo, loc="center right")
-    dress(by_crystal, "away from the ring centre [mm]", "height [mm]")
-    by_crystal.grid(visible=False)
-    image = by_crystal.imshow(
-        crystals / (fills * N_CALORIMETERS), cmap=COLOUR_MAP, origin="lower", interpolation="nearest",
-        extent=(1e3 * across[0], 1e3 * across[-1], 1e3 * up[0], 1e3 * up[-1]),
-    )  # fmt: skip
-    bar = plot.colorbar(image, ax=by_crystal, location="top", fraction=0.08, aspect=30)
-    bar.set_label("clusters per fill and calorimeter", color=INK, fontsize=9)
-    bar.ax.tick_params(color=MUTED, labelcolor=MUTED, labelsize=8)
+    _face(plot, by_crystal, clusters, fills)
     dress(by_time, "time [μs]", "clusters per μs and calorimeter")
     middle = 0.5 * (_EDGES[1:] + _EDGES[:-1])
     for counts, colour, label in ((rates[0], INK, "all"), (rates[1], BLUE, f"above {threshold:g} GeV")):
@@ -77,3 +66,20 @@ def occupancy(clusters: Clusters, fills: int, threshold: float = 1.7) -> Plot:
         },
     )
     return plot
+
+
+def _face(plot: Plot, axes: Axes, clusters: Clusters, fills: int) -> None:
+    """Clusters over the crystals."""
+    face = Calorimeter()
+    across = np.linspace(-0.5 * face.width, 0.5 * face.width, _COLUMNS + 1)
+    up = np.linspace(-0.5 * face.height, 0.5 * face.height, _ROWS + 1)
+    crystals, _, _ = np.histogram2d(clusters.y, clusters.x, (up, across))
+    dress(axes, "away from the ring centre [mm]", "height [mm]")
+    axes.grid(visible=False)
+    image = axes.imshow(
+        crystals / (fills * N_CALORIMETERS), cmap=COLOUR_MAP, origin="lower", interpolation="nearest",
+        extent=(1e3 * across[0], 1e3 * across[-1], 1e3 * up[0], 1e3 * up[-1]),
+    )  # fmt: skip
+    bar = plot.colorbar(image, ax=axes, location="top", fraction=0.08, aspect=30)
+    bar.set_label("clusters per fill and calorimeter", color=INK, fontsize=9)
+    bar.ax.tick_params(color=MUTED, labelcolor=MUTED, labelsize=8)

@@ -1,6 +1,7 @@
 """Pileup in the energy spectrum, before and after the shadow-window correction, and its share against time."""
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from gm2sim.pileup import Pileup, above
 from gm2sim.plots.style import BLUE, INK, MUTED, ORANGE, Plot, dress, legend, points
@@ -50,10 +51,7 @@ def pileup_spectrum(found: Pileup, threshold: float = 1.7) -> Plot:
     dress(bottom, "time [μs]", f"doublets above {threshold:g} GeV [%]")
     points(bottom, at[counted], 100 * doublets[counted], 100 * error[counted], colour=INK, size=3.0)
     scale = times.doublets.sum() / max(float(np.sum(times.measured * np.exp(-at / _LIFETIME))), 1e-300)
-    fine = np.linspace(_TIMES[0], _TIMES[-1], 200)
-    bottom.plot(fine, 100 * scale * np.exp(-fine / _LIFETIME), color=ORANGE, linewidth=1.4, label="exp(−t / 64.4 μs)")
-    bottom.set_ylim(0, None)
-    legend(bottom)
+    _falling(bottom, 100 * scale)
     high = _ENERGIES[:-1] >= _END
     left, spread = float(spectrum.corrected[high].sum()), float(np.sqrt((spectrum.error[high] ** 2).sum()))
     plot.describe(
@@ -73,3 +71,11 @@ def pileup_spectrum(found: Pileup, threshold: float = 1.7) -> Plot:
         },
     )
     return plot
+
+
+def _falling(axes: Axes, start: float) -> None:
+    """The fall of the share of pileup that the decay of the muons makes."""
+    fine = np.linspace(_TIMES[0], _TIMES[-1], 200)
+    axes.plot(fine, start * np.exp(-fine / _LIFETIME), color=ORANGE, linewidth=1.4, label="exp(−t / 64.4 μs)")
+    axes.set_ylim(0, None)
+    legend(axes)

@@ -16,7 +16,7 @@ from decay.positron import decay
 from detectors.calorimeter import CalorimeterSettings, digitise_fill, light_of, measure_pedestals
 from detectors.digitizer import digitiser_pulses, pulse_table, synthesise
 from detectors.shower import deposit
-from detectors.transport import transport
+from detectors.transport import fly_positrons
 from detectors.windows import find_windows, rows_of
 from gm2sim.calibration import Calibration
 from gm2sim.chain import Fill, simulate_fill
@@ -68,7 +68,11 @@ def _particles(setup: Setup, fill: Fill, repeats: int) -> list[Row]:
     stages = (
         ("muon drawn", n, lambda: sample(setup.beam, KEY, n, optics)),
         ("decay", decayed, lambda: decay(fill.muons, reference, KEY, polarization)),
-        ("positron to a face or lost", decayed, lambda: transport(fill.positrons, setup.fields, setup.geometry, KEY)),
+        (
+            "positron to a calorimeter or lost",
+            decayed,
+            lambda: fly_positrons(fill.positrons, setup.fields, setup.geometry, KEY, setup.transport, setup.stations),
+        ),
         ("shower of a hit, 54 crystals", hits, lambda: deposit(fill.hits, KEY, setup.calorimeters.shower)),
     )
     return [
@@ -107,7 +111,7 @@ def _records(setup: Setup, fill: Fill, wanted_bytes: float) -> list[FillRecord]:
     config = setup.config
     size = sum(islands.samples.nbytes for islands in fill.digits.islands) + 24 * 70_000 * config.daq.calo_sum
     return [
-        fill_record(fill.digits, fill_time(config.run.start_time, serial), config, setup.calorimeters, flush=False)
+        fill_record(fill.digits, fill_time(config, serial), config, setup.calorimeters, flush=False)
         for serial in range(max(1, math.ceil(wanted_bytes / size)))
     ]
 
@@ -116,7 +120,7 @@ def _raw_file(setup: Setup, fill: Fill, repeats: int, wanted_bytes: float = 2e8)
     """Raw file written and read back, and the light reconstruction of a fill."""
     config = setup.config
     records = _records(setup, fill, wanted_bytes)
-    begin = fill_time(config.run.start_time, 0).seconds
+    begin = fill_time(config, 0).seconds
     calibration = Calibration.of(setup.calorimeters, setup.constants)
     tree = run_tree(1, 0, begin, readout(config, setup.calorimeters), {"calibration": calibration.as_tree()})
     with tempfile.TemporaryDirectory() as folder:

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from decay.positron import Positrons, decay
 from detectors.calorimeter import FillDigits, digitise_fill
+from detectors.laser import Pulses, laser_deposits
 from detectors.lost_muons import Flights, LostMuons, crystal_material, fly
 from detectors.mip import MuonHits, deposit_muons, together
 from detectors.shower import CrystalDeposits, deposit
-from detectors.transport import Ends, Hits, transport
+from detectors.straw_crossings import Crossings, Passages
+from detectors.transport import Ends, Hits, fly_positrons
 from gm2sim.machine import Setup
 from gm2sim.records import Snapshot
 from gm2sim.summary import Tally
@@ -40,9 +42,13 @@ class Fill(NamedTuple):
     muon_hits: MuonHits
     deposits: CrystalDeposits
     digits: FillDigits
+    crossings: Crossings
+    passages: Passages
 
 
-def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally: Tally) -> Fill:
+def simulate_fill(
+    setup: Setup, key: FillKey, histogram: Histogram | None, tally: Tally, laser: Pulses | None = None
+) -> Fill:
     """The chain, from the stored muons of one fill to its digits.
 
     Parameters
@@ -54,6 +60,8 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
         Q-method histogram that the fill is added to.
     tally : Tally
         Counts and times are added to it.
+    laser : Pulses, optional
+        Of the laser in this fill.
     """
     with tally.stage("beam"):
         beam = setup.muons(key)
@@ -69,18 +77,21 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
         lost=int((muons.state > State.DECAYED).sum()),
         muon_turns=sum(stretch.muon_turns for stretch in stretches),
     )
-    return Fill(muons, stretches, snapshots, *detect_decays(setup, muons, key, histogram, tally))
+    return Fill(muons, stretches, snapshots, *detect_decays(setup, muons, key, histogram, tally, laser))
 
 
 def detect_decays(
-    setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally
-) -> tuple[Positrons, Ends, Hits, LostMuons, Flights, MuonHits, CrystalDeposits, FillDigits]:
+    setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally, laser: Pulses | None = None
+) -> tuple[
+    Positrons, Ends, Hits, LostMuons, Flights, MuonHits, CrystalDeposits, FillDigits, Crossings, Passages
+]:  # fmt: skip
     """The second half of the chain, from decayed and lost muons to digits; parameters as in :func:`simulate_fill`."""
     lost = LostMuons.of(muons, setup.ring.reference)
     with tally.stage("decay"):
         positrons = decay(muons, setup.ring.reference, key, setup.config.beam.polarization)
     with tally.stage("transport"):
-        hits, ends = transport(positrons, setup.fields, setup.geometry, key)
+        flight = fly_positrons(positrons, setup.fields, setup.geometry, key, setup.transport, setup.stations)
+        hits = flight.hits
         muon_hits, flights = fly(lost, setup.fields, setup.geometry, key, crystals=setup.calorimeters.shower)
     with tally.stage("showers"):
         of_muons = deposit_muons(muon_hits, crystal_material(), setup.calorimeters.shower)
@@ -89,6 +100,7 @@ def detect_decays(
         digits = digitise_fill(
             deposits, key, setup.calorimeters, constants=setup.constants, q_histogram=histogram,
             waveform_channels=setup.waveform_channels(key.fill),
+            laser=laser_deposits(laser, setup.constants.laser_light) if laser is not None else None,
         )  # fmt: skip
     tally.count(
         positrons=positrons.n,
@@ -96,7 +108,9 @@ def detect_decays(
         islands=sum(one.start.size for one in digits.islands),
         samples=sum(one.samples.size for one in digits.islands),
     )
-    return positrons, ends, hits, lost, flights, muon_hits, deposits, digits
+    return (
+        positrons, flight.ends, hits, lost, flights, muon_hits, deposits, digits, flight.crossings, flight.passages
+    )  # fmt: skip
 
 
 def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[TrackResult], list[Snapshot]]:

@@ -14,7 +14,10 @@ from detectors.calorimeter import CalorimeterSettings
 from detectors.channels import ChannelConstants
 from detectors.geometry import Geometry
 from detectors.shower import CALORIMETERS, CRYSTALS
+from detectors.straw_crossings import CrossingSettings
+from detectors.straws import Stations
 from detectors.sums import q_bins
+from detectors.transport import TransportSettings
 from fields.inflector import Leakage
 from fields.maps import RZMap, load_multipole_map, load_rz_map
 from fields.plates import PlateGeometry
@@ -143,6 +146,18 @@ def stored_beam(config: Config, bunch: int = 0) -> StoredBeam:
         x_e_time_slope=beam.x_e_time_slope_mm_per_ns * 1e6,
         aperture_radius=config.ring.collimator_radius_mm * 1e-3,
         edge=beam.edge_mm * 1e-3,
+    )
+
+
+def transport_settings(config: Config) -> TransportSettings:
+    """How positrons fly to the detectors."""
+    transport = config.transport
+    return TransportSettings(
+        material=transport.material,
+        photons=transport.photons,
+        photon_threshold=transport.photon_threshold_mev * 1e-3,
+        side_entry=transport.side_entry,
+        straws=CrossingSettings(scattering=transport.straw_material, loss=transport.straw_material),
     )
 
 
@@ -293,6 +308,8 @@ class Setup:
     beam: StoredBeam
     fields: FieldTables
     geometry: Geometry
+    stations: Stations | None
+    transport: TransportSettings
     calorimeters: CalorimeterSettings
     conditions: Conditions
     backend: str
@@ -307,12 +324,15 @@ class Setup:
         conditions = open_conditions(config.conditions.file, settings, partial(middle_of, config))
         require(conditions, calorimeter_folders(config), config.run.run, config.run.subruns)
         ring = Ring(config)
+        geometry = Geometry(ring=ring.layout)
         return cls(
             config=config,
             ring=ring,
             beam=stored_beam(config),
             fields=field_tables(ring.storage, ring.quads, ring.layout, _falloff_map(config)),
-            geometry=Geometry(ring=ring.layout),
+            geometry=geometry,
+            stations=Stations(geometry=geometry) if config.transport.trackers else None,
+            transport=transport_settings(config),
             calorimeters=settings,
             conditions=conditions,
             backend=backend,

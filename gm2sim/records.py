@@ -13,7 +13,8 @@ from detectors.shower import CrystalDeposits
 from detectors.transport import Ends, Hits
 from fields.storage import StorageField
 from gm2sim.config import Config
-from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout
+from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout, WaveformRecord
+from gm2sim.raw.wfd5 import Trigger
 from gm2sim.timeline import FillTime
 from gm2sim.truth import TruthWriter
 from tracking.bunch import Bunch
@@ -51,9 +52,15 @@ def readout(config: Config, settings: CalorimeterSettings) -> Readout:
 
 
 def fill_record(
-    digits: FillDigits, when: FillTime, config: Config, settings: CalorimeterSettings, *, flush: bool
+    digits: FillDigits,
+    when: FillTime,
+    config: Config,
+    settings: CalorimeterSettings,
+    *,
+    flush: bool,
+    waveforms: tuple[WaveformRecord, ...] = (),
 ) -> FillRecord:
-    """One fill as the raw file takes it.
+    """One fill of muons as the raw file takes it.
 
     Parameters
     ----------
@@ -63,6 +70,8 @@ def fill_record(
     settings : CalorimeterSettings
     flush : bool
         Whether this fill carries the Q-method histograms.
+    waveforms : tuple of WaveformRecord
+        Whole waveforms beside the islands, in order of the crates.
     """
     crates = []
     for calo, islands in enumerate(digits.islands):
@@ -87,6 +96,8 @@ def fill_record(
         time_us=when.microseconds,
         fill_index=when.sequence,
         calorimeters=tuple(crates),
+        clock=Trigger.counts(when.since_begin, config.detectors.clock_ppm),
+        waveforms=waveforms,
     )
 
 

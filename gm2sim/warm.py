@@ -23,9 +23,10 @@ _KEY = FillKey(0, 0, 0, 0)
 
 
 def compiled_set(setup: Setup) -> str:
-    """Name of the set of kernels that a run needs: the tracker's options make the difference."""
+    """Name of the set of kernels that a run needs: options of the tracking, and straws, make the difference."""
     kicked = f"_{setup.ring.injection.tables.options.name}" if setup.injected else ""
-    return f"run_{setup.ring.tables.options.name}{kicked}"
+    straws = "_straws" if setup.stations is not None else ""
+    return f"run_{setup.ring.tables.options.name}{kicked}{straws}"
 
 
 def warm_up(setup: Setup) -> None:

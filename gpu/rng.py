@@ -41,6 +41,7 @@ class Stage(IntEnum):
     MUON_SCATTERING = 10  # scattering and energy loss of muons in collimators and plates
     RESAMPLING = 11  # whole muons in place of the weighted ones of a file
     COMMON_NOISE = 14  # noise that all channels of a calorimeter share
+    LASER = 15  # brightness of the laser's heads, noise of their monitors
     STRAW_SCATTERING = 20  # scattering and energy loss in the straws of the trackers
     STRAW_CLUSTERS = 21  # places and sizes of the primary clusters in a straw
     STRAW_DRIFT = 22  # diffusion of a cluster, jitter of the discriminator

@@ -134,8 +134,8 @@ def lost_bunch(setup: Setup) -> Bunch:
 def written(setup: Setup, lost_bunch: Bunch, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, MuonHits]:
     """Raw file, truth file and true hits of a fill of lost muons only."""
     folder = tmp_path_factory.mktemp("lost")
-    *truths, digits = detect_decays(setup, lost_bunch, KEY, None, Tally())
-    when = fill_time(setup.config.run.start_time, 0)
+    *truths, digits, _, _ = detect_decays(setup, lost_bunch, KEY, None, Tally())
+    when = fill_time(setup.config, 0)
     tree = run_tree(1, 0, when.seconds, readout(setup.config, setup.calorimeters), _simulation(setup, "gasgun"))
     with RunWriter(folder / "lost.mid", 1, 0, tree) as raw:
         raw.write_fill(fill_record(digits, when, setup.config, setup.calorimeters, flush=False))
@@ -207,7 +207,7 @@ def test_the_truth_tells_muons_from_positrons(written: tuple[Path, Path, MuonHit
 def test_without_lost_muons_the_truth_has_no_table_of_them(setup: Setup, tmp_path: Path) -> None:
     bunch = Bunch.empty(20).with_momentum(0.0, setup.ring.reference)
     bunch.state[:] = State.DECAYED
-    *truths, _ = detect_decays(setup, bunch, KEY, None, Tally())
+    *truths, _, _, _ = detect_decays(setup, bunch, KEY, None, Tally())
     with TruthWriter(tmp_path / "none.truth.h5", {}) as truth:
         append_truth(truth, 0, bunch, [], *truths)
     with h5py.File(tmp_path / "none.truth.h5") as file:

@@ -55,6 +55,7 @@ def test_stage_numbers_are_never_renumbered():
         "FILL": 9,
         "MUON_SCATTERING": 10,
         "RESAMPLING": 11,
+        "LASER": 15,
         "STRAW_SCATTERING": 20,
         "STRAW_CLUSTERS": 21,
         "STRAW_DRIFT": 22,

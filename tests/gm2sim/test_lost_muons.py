@@ -22,6 +22,7 @@ from gm2sim.lost_muons import (
     read_losses,
 )
 from gm2sim.machine import Setup
+from gm2sim.match import read_true_hits
 from gm2sim.plots import lost_muons
 from gm2sim.raw import RunWriter, run_tree
 from gm2sim.reco import Clusters, reconstruct
@@ -29,6 +30,7 @@ from gm2sim.records import append_truth, fill_record, readout
 from gm2sim.run import _simulation
 from gm2sim.summary import Tally
 from gm2sim.timeline import fill_time
+from gm2sim.triple_match import energy_peak, match_triples
 from gm2sim.truth import TruthWriter
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
@@ -166,6 +168,21 @@ def test_clusters_of_muons_peak_at_the_energy_of_the_experiment(written: tuple[P
     counts, edges = np.histogram(energy, np.arange(0.05, 0.40, 0.02))
     assert 0.15 <= 0.5 * (edges[np.argmax(counts)] + edges[np.argmax(counts) + 1]) <= 0.19
     assert 0.160 < np.median(energy[(energy > 0.12) & (energy < 0.24)]) < 0.190
+
+
+def test_triples_follow_the_true_losses_in_time_and_peak_where_the_experiment_sees_them(
+    written: tuple[Path, Path, MuonHits],
+) -> None:
+    raw, truth, _ = written
+    triples = lost_muon_triples(reconstruct(raw))
+    compared = match_triples(triples, read_true_hits(truth), np.linspace(30e-6, 230e-6, 6))
+    # Five bins, one efficiency: chi-square 4 +- 2.8.
+    assert compared.chi2 < 4 + 4 * 8**0.5
+    assert compared.found.sum() == triples.found.time.size
+    # 170 MeV (N. Kinnaird, dissertation 2020); steps between 5.0 and 7.5 ns by the cut, 6.25 ns there.
+    peak, error = energy_peak(triples.found.energy)
+    assert peak == pytest.approx(0.170, abs=0.010 + 3 * error)
+    assert np.all((triples.found.second > 5.5e-9) & (triples.found.second < 7.0e-9))
 
 
 def test_the_scale_of_the_muons_is_that_of_the_reconstruction() -> None:

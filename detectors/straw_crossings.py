@@ -177,9 +177,8 @@ def wire_approach(
     cx, cy, cz = kx - ku * ux, ky - ku * uy, kz - ku * uz
     way, distance = closest(ax, ay, az, bx, by, bz, cx, cy, cz)
     # Which side: the component of the offset along the step from wire to wire.
-    side = (
-        (ax + way * bx) * rows[s, layer, 3] + (ay + way * by) * rows[s, layer, 4] + (az + way * bz) * rows[s, layer, 5]
-    )
+    px, py, pz = ax + way * (bx + 0.5 * way * cx), ay + way * (by + 0.5 * way * cy), az + way * (bz + 0.5 * way * cz)
+    side = px * rows[s, layer, 3] + py * rows[s, layer, 4] + pz * rows[s, layer, 5]
     along = ru + way * (du + 0.5 * way * ku)
     return way, distance if side >= 0.0 else -distance, along, math.sqrt(bx * bx + by * by + bz * bz)
 

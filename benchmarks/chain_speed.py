@@ -126,7 +126,7 @@ def _raw_file(setup: Setup, fill: Fill, repeats: int, wanted_bytes: float = 2e8)
             path.unlink(missing_ok=True)
             with RunWriter(path, 1, 0, tree) as file:
                 for record in records:
-                    file.write_muon_fill(record)
+                    file.write_fill(record)
 
         write()
         cpu, wall = best_cpu(write, 3), best_wall(write, 3)

@@ -25,7 +25,7 @@ from fields.synthetic import MapSpec, synthesise
 from fields.total import FieldTables, field_tables
 from fields.transients import FieldDrift
 from fields.trolley import fit_multipoles, simulate_run
-from gm2sim.bunch_fills import muons_for_fills, next_muons
+from gm2sim.bunch.fills import muons_for_fills, next_muons
 from gm2sim.conditions import Conditions, calorimeter_constants, open_conditions, require
 from gm2sim.config import Config
 from gm2sim.electronics import at_time, calorimeter_folders, calorimeter_settings, middle_of, waveform_channels

@@ -165,7 +165,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
             fill = simulate_fill(setup.after(when.since_begin), key, histogram, own)
             flush = (index + 1) % config.daq.q_flush_fills == 0
             with own.stage("raw file"):
-                raw.write_muon_fill(fill_record(fill.digits, when, config, setup.calorimeters, flush=flush))
+                raw.write_fill(fill_record(fill.digits, when, config, setup.calorimeters, flush=flush))
             with own.stage("truth file"):
                 append_truth(
                     truth,

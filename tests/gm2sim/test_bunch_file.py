@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import gm2sim as g2
-from gm2sim.bunch_file import read_bunch
-from gm2sim.bunch_frame import Frame
-from gm2sim.bunch_table import BunchFileError, resampled, with_lifetimes
+from gm2sim.bunch.file import read_bunch
+from gm2sim.bunch.frame import Frame
+from gm2sim.bunch.table import BunchFileError, resampled, with_lifetimes
 from gm2sim.config import Config, ConfigError
 from gm2sim.machine import Setup
 from gpu.rng import FillKey

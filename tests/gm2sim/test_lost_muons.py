@@ -136,7 +136,7 @@ def written(setup: Setup, lost_bunch: Bunch, tmp_path_factory: pytest.TempPathFa
     when = fill_time(setup.config.run.start_time, 0)
     tree = run_tree(1, 0, when.seconds, readout(setup.config, setup.calorimeters), _simulation(setup, "gasgun"))
     with RunWriter(folder / "lost.mid", 1, 0, tree) as raw:
-        raw.write_muon_fill(fill_record(digits, when, setup.config, setup.calorimeters, flush=False))
+        raw.write_fill(fill_record(digits, when, setup.config, setup.calorimeters, flush=False))
     with TruthWriter(folder / "lost.truth.h5", {}) as truth:
         append_truth(truth, 0, lost_bunch, [], *truths)
     return folder / "lost.mid", folder / "lost.truth.h5", truths[5]

@@ -44,7 +44,7 @@ def write_run(path: Path, fills: list[FillRecord], tree: dict) -> None:
     readout = Readout(calo_sum=False, histogram=False)
     with RunWriter(path, 7, 0, run_tree(7, 0, 1_500_000_000, readout, tree)) as writer:
         for fill in fills:
-            writer.write_muon_fill(fill)
+            writer.write_fill(fill)
 
 
 def record(serial: int, calorimeters: list[CalorimeterRecord]) -> FillRecord:

@@ -56,7 +56,7 @@ def write_raw(folder: Path, config: Config, positrons: int) -> None:
         for fill in range(config.run.fills):
             mine = times[fill :: config.run.fills]
             calorimeters = tuple(one_crystal(mine[c::4], known) for c in range(4))
-            writer.write_muon_fill(FillRecord(fill, fill + 1, 1_500_000_001, 0, fill, calorimeters))
+            writer.write_fill(FillRecord(fill, fill + 1, 1_500_000_001, 0, fill, calorimeters))
 
 
 def write_truth(folder: Path) -> None:

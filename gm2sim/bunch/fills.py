@@ -3,9 +3,9 @@
 import numpy as np
 
 from fields.ring import Ring as Layout
-from gm2sim.bunch_file import read_bunch
-from gm2sim.bunch_frame import Frame
-from gm2sim.bunch_table import with_lifetimes
+from gm2sim.bunch.file import read_bunch
+from gm2sim.bunch.frame import Frame
+from gm2sim.bunch.table import with_lifetimes
 from gm2sim.config import Config, ConfigError
 from gm2sim.timeline import serials
 from gpu.rng import FillKey

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from detectors.digitizer import (
     ChannelConstants,
@@ -14,13 +14,17 @@ from detectors.digitizer import (
     Shape,
     channel_constants,
     digitiser_pulses,
+    opens_islands,
     pulse_table,
     synthesise,
 )
+from detectors.gain import GainSettings
 from detectors.islands import Islands, chop
+from detectors.laser import LaserSettings
 from detectors.shower import CALORIMETERS, CRYSTALS, CrystalDeposits, ShowerSettings
-from detectors.sipm import SipmSettings, detect
+from detectors.sipm import LASER, Light, SipmSettings, detect, with_gains
 from detectors.sums import add_q_histograms, calorimeter_sums, q_bins
+from detectors.waveforms import Waveforms, pieces_of_all, waveforms_of
 from detectors.windows import Windows, every_calorimeter, find_windows, rows_of
 from gpu.rng import FillKey
 
@@ -32,6 +36,12 @@ class CalorimeterSettings:
     shower: ShowerSettings = field(default_factory=ShowerSettings)
     sipm: SipmSettings = field(default_factory=SipmSettings)
     digitizer: DigitizerSettings = field(default_factory=DigitizerSettings)
+    gain: GainSettings = field(default_factory=GainSettings)
+    laser: LaserSettings = field(default_factory=LaserSettings)
+
+    def constants(self, kelvin: float = 0.0) -> ChannelConstants:
+        """Constants of all channels as these settings draw them, `kelvin` above the calibration's temperature."""
+        return channel_constants(self.digitizer, self.sipm, self.gain, self.laser, kelvin)
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,8 @@ class FillDigits:
         Q-method sums [counts] (bank CQ).
     ctag : int32 array (24,)
         Peaks above 1.8 GeV after 62.5 us.
+    waveforms : Waveforms or None
+        Whole waveforms of the channels that were asked for.
     """
 
     islands: list[Islands]
@@ -57,6 +69,22 @@ class FillDigits:
     calo_sum: NDArray[np.uint32]
     q_histogram: NDArray[np.int32] | None
     ctag: NDArray[np.int32]
+    waveforms: Waveforms | None = None
+
+
+def light_of(
+    deposits: CrystalDeposits,
+    key: FillKey,
+    settings: CalorimeterSettings,
+    constants: ChannelConstants,
+    laser: CrystalDeposits | None = None,
+) -> Light:
+    """Pulses as they leave the SiPMs in one fill, those of particles and of the laser, gains included."""
+    light = detect(deposits, key, settings.sipm, constants.light_yield)
+    if laser is not None:
+        flashes = detect(laser, key, settings.sipm, constants.light_yield, LASER)
+        light = Light(*(np.concatenate(columns) for columns in zip(light, flashes, strict=True)))
+    return with_gains(light, constants.gains(settings.sipm.pixels))
 
 
 def digitise_fill(
@@ -66,6 +94,8 @@ def digitise_fill(
     *,
     constants: ChannelConstants | None = None,
     q_histogram: NDArray[np.int32] | None = None,
+    waveform_channels: NDArray[np.int64] | None = None,
+    laser: CrystalDeposits | None = None,
 ) -> FillDigits:
     """Digitise all light of a fill as the front ends do.
 
@@ -85,17 +115,34 @@ def digitise_fill(
         Channel constants; drawn from the settings if not given.
     q_histogram
         Histograms of earlier fills, (24, 54, q_bins), that this fill is added to in place.
+    waveform_channels
+        Channels, 54 calo + crystal, whose whole waveforms are wanted beside the islands.
+    laser
+        Light of the laser in the fill.
 
     Returns
     -------
     FillDigits
     """
     settings = settings or CalorimeterSettings()
-    digitizer = settings.digitizer
-    constants = constants or channel_constants(digitizer)
-    shape = pulse_table(settings.sipm, digitizer)
-    pulses = digitiser_pulses(detect(deposits, key, settings.sipm), constants, digitizer, shape)
+    constants = constants or settings.constants()
+    light = light_of(deposits, key, settings, constants, laser)
+    return digitise_light(light, key, settings, constants, q_histogram=q_histogram, waveform_channels=waveform_channels)
 
+
+def digitise_light(
+    light: Light,
+    key: FillKey,
+    settings: CalorimeterSettings,
+    constants: ChannelConstants,
+    *,
+    q_histogram: NDArray[np.int32] | None = None,
+    waveform_channels: NDArray[np.int64] | None = None,
+) -> FillDigits:
+    """Digitise pulses of the SiPMs, of particles and of the laser; see :func:`digitise_fill`."""
+    digitizer = settings.digitizer
+    shape = pulse_table(settings.sipm, digitizer, constants)
+    pulses = digitiser_pulses(light, constants, digitizer, shape)
     pedestals = measure_pedestals(pulses, shape, constants, digitizer, key)
     windows = find_windows(pulses, constants, pedestals, digitizer, shape)
     islands, ctag = chop_windows(windows, pulses, shape, constants, pedestals, digitizer, key)
@@ -104,7 +151,74 @@ def digitise_fill(
         if q_histogram is None:
             q_histogram = np.zeros((CALORIMETERS, CRYSTALS, q_bins(digitizer)), np.int32)
         add_q_histograms(q_histogram, pulses, shape, constants, digitizer, key)
-    return FillDigits(islands, pedestals, calo_sum, q_histogram if digitizer.q_method else None, ctag)
+    waveforms = None
+    if waveform_channels is not None and len(waveform_channels):
+        waveforms = waveforms_of(waveform_channels, pulses, shape, constants, digitizer, key)
+    return FillDigits(islands, pedestals, calo_sum, q_histogram if digitizer.q_method else None, ctag, waveforms)
+
+
+def whole_waveforms(
+    deposits: CrystalDeposits,
+    key: FillKey,
+    settings: CalorimeterSettings,
+    constants: ChannelConstants,
+    channels: ArrayLike,
+) -> NDArray[np.int16]:
+    """All samples of chosen channels in one fill; islands are pieces of them.
+
+    Parameters
+    ----------
+    deposits, key, settings, constants
+        As for :func:`digitise_fill`.
+    channels
+        54 calo + crystal, in the order wanted.
+
+    Returns
+    -------
+    int16 array (channels, 560000) [counts]
+
+    Raises
+    ------
+    ValueError
+        A channel does not exist.
+    """
+    shape = pulse_table(settings.sipm, settings.digitizer, constants)
+    light = light_of(deposits, key, settings, constants)
+    pulses = digitiser_pulses(light, constants, settings.digitizer, shape)
+    wanted = np.atleast_1d(np.asarray(channels, np.int64))
+    return waveforms_of(wanted, pulses, shape, constants, settings.digitizer, key).samples
+
+
+def short_waveforms(
+    laser: CrystalDeposits,
+    first: NDArray[np.int64],
+    length: int,
+    key: FillKey,
+    settings: CalorimeterSettings,
+    constants: ChannelConstants,
+) -> NDArray[np.int16]:
+    """The same pieces of all channels in a fill without muons.
+
+    Parameters
+    ----------
+    laser
+        Light of the laser; no rows for a look at the pedestals.
+    first, length
+        First sample of each piece and samples of a piece; multiples of four.
+    key, settings, constants
+        As for :func:`digitise_fill`.
+
+    Returns
+    -------
+    int16 array (24, 54, pieces, length) [counts]
+    """
+    shape = pulse_table(settings.sipm, settings.digitizer, constants)
+    light = detect(laser, key, settings.sipm, constants.light_yield, LASER)
+    # No injection, no flash: only what pulses do to each other, and the temperature.
+    gains = constants.gains(settings.sipm.pixels)
+    quiet = gains._replace(flash_amplitude=np.zeros_like(gains.flash_amplitude))
+    pulses = digitiser_pulses(with_gains(light, quiet), constants, settings.digitizer, shape)
+    return pieces_of_all(first, length, pulses, shape, constants, settings.digitizer, key)
 
 
 def measure_pedestals(
@@ -130,4 +244,4 @@ def chop_windows(
     """Make the waveforms inside the windows and cut islands out of them; returns islands and tags."""
     rows, blocks, touching = rows_of(windows, pulses, settings, shape)
     samples = synthesise(rows, blocks, touching, shape, constants, settings, key)
-    return chop(windows, rows, blocks, samples, pedestals, settings)
+    return chop(windows, rows, blocks, samples, pedestals, settings, opens_islands(constants, settings))

@@ -13,20 +13,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.shower import CALORIMETERS, CRYSTALS
-from detectors.sipm import Light, SipmSettings, decay_powers, pulse
-from gpu.fastmath import log, sincos
-from gpu.kernel import Kernel, scalar
-from gpu.rng import FillKey, Stage, normal2, philox4x32
-
-CHANNELS = CALORIMETERS * CRYSTALS
-BLOCK = 4  # samples that share one Philox call
-# Box-Muller from 32-bit words: no noise is larger than sqrt(-2 log 2^-33) standard deviations.
-NOISE_BOUND = math.sqrt(2.0 * 33.0 * math.log(2.0))
+from detectors.channels import CHANNELS as CHANNELS
+from detectors.channels import ChannelConstants as ChannelConstants
+from detectors.channels import ChannelStatus
+from detectors.channels import channel_constants as channel_constants
+from detectors.noise import BLOCK as BLOCK
+from detectors.noise import NOISE_BOUND as NOISE_BOUND
+from detectors.noise import nearest_single, noise4
+from detectors.shower import CRYSTALS
+from detectors.sipm import Light, SipmSettings, decay_powers, pulse, shape_height
+from gpu.kernel import Kernel
+from gpu.rng import FillKey, Stage
 
 _NOISE = int(Stage.NOISE)
-_TO_UNIT = 2.0**-32
-_MASK = 0xFFFFFFFF
+_COMMON = int(Stage.COMMON_NOISE)
+_MARGIN = 3.0  # rounding, even-odd offset and error of the pedestal [counts]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class DigitizerSettings:
     pedestal: float = 1750.0  # [counts]
     pedestal_spread: float = 5.0  # RMS over the channels [counts]: best estimate
     even_odd_spread: float = 0.5  # RMS of pedestal(even) - pedestal(odd) [counts]: best estimate
-    noise: float = 4.0  # [counts]
+    noise: float = 4.0  # of each channel by itself [counts]
+    common_noise: float = 0.0  # shared by all channels of a calorimeter [counts]: no number is published
     counts_per_gev: float = 612.0  # (1750 + 2048)/6.2: pulse height of 1 GeV in one crystal
     gain_spread: float = 0.17  # RMS over the channels: jlabounty/g-2 mipEnergyCalibration29927.fcl
     threshold: float = 31.0  # counts below the pedestal: 50 MeV, best estimate (recalled)
@@ -59,13 +61,19 @@ class DigitizerSettings:
     q_last_sample: int = 252_000  # 315 us, as in Run-2
     ctag_energy: float = 1.8  # [GeV]
     ctag_sample: int = 50_000
+    clock_ppm: float = 0.0  # how much faster than nominal the 40 MHz clock runs; at most about 25: best estimate
+    calo_offset_spread: float = 0.0  # RMS of the time offsets of calorimeters [s]
+    xtal_offset_spread: float = 0.0  # RMS of those of the crystals in them [s]
+    dead_channels: int = 0
+    noisy_channels: int = 0
+    noisy_factor: float = 3.0  # noise of a noisy channel over that of others: our choice
     constants_seed: int = 989  # names the set of channel constants; not the seed of a run
 
     def __post_init__(self) -> None:
         for name in ("sample_period", "counts_per_gev", "pedestal_samples", "sum_decimation", "q_decimation"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)} is out of bounds: give a positive number.")
-        smallest = NOISE_BOUND * self.noise + 3.0
+        smallest = NOISE_BOUND * (self.noise + self.common_noise) + _MARGIN
         if self.threshold < smallest:
             raise ValueError(
                 f"threshold = {self.threshold} counts is within reach of the noise: "
@@ -76,65 +84,23 @@ class DigitizerSettings:
         if self.q_last_sample > self.samples:
             raise ValueError(f"q_last_sample = {self.q_last_sample} lies behind the last of {self.samples} samples.")
 
+    @property
+    def true_period(self) -> float:
+        """Time between samples [s]: that of the detuned clock."""
+        return self.sample_period / (1.0 + 1e-6 * self.clock_ppm)
 
-class ChannelConstants(NamedTuple):
-    """Constants of every crystal channel, as a calibration would know them: arrays of shape (24, 54).
+    def noise_reach(self, noise_factor: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Largest noise of channels [counts]."""
+        return np.asarray(NOISE_BOUND * (self.noise * noise_factor + self.common_noise))
 
-    Attributes
-    ----------
-    counts_per_gev : ndarray
-        Height of the pulse of 1 GeV in a SiPM of endless pixels [counts/GeV].
-    pedestal : ndarray
-        Mean of the empty channel [counts].
-    even_odd : ndarray
-        Pedestal of even samples minus that of odd samples [counts].
+
+def opens_islands(constants: ChannelConstants, settings: DigitizerSettings) -> NDArray[np.bool_]:
+    """Which channels may open an island, (24, 54): good ones whose noise alone does not reach the threshold.
+
+    The others are masked in the front end, as a noisy channel would be; their samples are kept like all others.
     """
-
-    counts_per_gev: NDArray[np.float64]
-    pedestal: NDArray[np.float64]
-    even_odd: NDArray[np.float64]
-
-
-@Kernel
-def _constants_step(i, seed, stage, normals):
-    g, h = normal2(seed, 0, 0, 0, stage, i, 0)
-    k, _ = normal2(seed, 0, 0, 0, stage, i, 1)
-    normals[i, 0], normals[i, 1], normals[i, 2] = g, h, k
-
-
-def channel_constants(settings: DigitizerSettings | None = None) -> ChannelConstants:
-    """Draw the constants of all channels; the same for every run with the same `constants_seed`.
-
-    Scales follow a log-normal distribution of mean 1 and the given spread, so that none is negative.
-    """
-    settings = settings or DigitizerSettings()
-    normals = np.zeros((CHANNELS, 3))
-    _constants_step(CHANNELS, settings.constants_seed, int(Stage.PEDESTAL), normals)
-    gain, height, parity = normals.T.reshape(3, CALORIMETERS, CRYSTALS)
-    variance = math.log1p(settings.gain_spread**2)
-    scale = np.exp(math.sqrt(variance) * gain - 0.5 * variance)
-    constants = ChannelConstants(
-        settings.counts_per_gev * scale,
-        settings.pedestal + settings.pedestal_spread * height,
-        settings.even_odd_spread * parity,
-    )
-    for array in constants:
-        array.flags.writeable = False
-    return constants
-
-
-@scalar(exact=True)
-def noise4(seed, run, subrun, fill, channel, block):
-    """Return standard normal numbers for the four samples of a block (Box-Muller with 32-bit words)."""
-    k1 = ((int(run) << 8) | _NOISE) & _MASK
-    a, b, c, d = philox4x32(
-        int(block) & _MASK, int(channel), int(fill) & _MASK, int(subrun) & _MASK, int(seed) & _MASK, k1
-    )
-    r1 = math.sqrt(-2.0 * log((a + 0.5) * _TO_UNIT))
-    r2 = math.sqrt(-2.0 * log((c + 0.5) * _TO_UNIT))
-    s1, c1 = sincos(2.0 * math.pi * _TO_UNIT * (b + 0.5))
-    s2, c2 = sincos(2.0 * math.pi * _TO_UNIT * (d + 0.5))
-    return r1 * c1, r1 * s1, r2 * c2, r2 * s2
+    quiet = settings.noise_reach(constants.noise_factor) + _MARGIN <= settings.threshold
+    return np.asarray(quiet & (constants.status == ChannelStatus.GOOD))
 
 
 class Pulses(NamedTuple):
@@ -148,36 +114,69 @@ class Pulses(NamedTuple):
         Start of the pulse in samples, counted from the first sample of the fill.
     height : float64 array
         Height below the pedestal [counts].
+    shape : int64 array
+        Number of its shape: channel + 1296 kind.
     """
 
     channel: NDArray[np.int64]
     start: NDArray[np.float64]
     height: NDArray[np.float64]
+    shape: NDArray[np.int64]
+
+    def take(self, which: NDArray[np.int64]) -> Pulses:
+        """Some of the pulses, in the order wanted."""
+        return Pulses(self.channel[which], self.start[which], self.height[which], self.shape[which])
 
 
 class Shape(NamedTuple):
-    """Pulse shape in units of samples, for kernels."""
+    """Pulse shapes in units of samples, for kernels.
 
-    rise: float
-    fall: float
-    height: float
+    Attributes
+    ----------
+    rise, fall, height : float64 arrays (2592,)
+        Of the channels for pulses of particles, then for those of the laser; largest value of the bare shape.
+    length : int
+        Samples after which every pulse has ended.
+    """
+
+    rise: NDArray[np.float64]
+    fall: NDArray[np.float64]
+    height: NDArray[np.float64]
     length: int
 
 
-def pulse_table(sipm: SipmSettings, settings: DigitizerSettings) -> Shape:
-    """Convert the shape of the SiPM pulse to units of samples."""
-    period = settings.sample_period
-    length = math.ceil(sipm.duration / period - 1e-9)
-    return Shape(sipm.rise_time / period, sipm.fall_time / period, sipm.height, length)
+def pulse_table(sipm: SipmSettings, settings: DigitizerSettings, constants: ChannelConstants | None = None) -> Shape:
+    """Convert the shapes of the SiPM pulses to units of samples.
+
+    Parameters
+    ----------
+    sipm, settings
+        Duration of a pulse, sampling.
+    constants
+        Shapes of the channels; those of `sipm` for all if not given.
+    """
+    period = settings.true_period
+    rise: NDArray[np.float64] = np.repeat([sipm.rise_time, sipm.laser_rise_time], CHANNELS)
+    fall: NDArray[np.float64] = np.repeat([sipm.fall_time, sipm.laser_fall_time], CHANNELS)
+    if constants is not None:
+        rise = np.concatenate([constants.rise_time.ravel(), constants.laser_rise_time.ravel()])
+        fall = np.concatenate([constants.fall_time.ravel(), constants.laser_fall_time.ravel()])
+    length = math.ceil(sipm.duration / settings.sample_period - 1e-9)
+    return Shape(rise / period, fall / period, shape_height(rise, fall), length)
 
 
 def digitiser_pulses(light: Light, constants: ChannelConstants, settings: DigitizerSettings, shape: Shape) -> Pulses:
-    """Convert pulses of light to counts and samples, drop those outside the fill, fix their order."""
-    start = light.time / settings.sample_period + settings.zero_sample
+    """Convert pulses of light to counts and samples of the channels' clock, and fix their order.
+
+    Those outside the fill and those of dead channels are dropped.
+    """
+    start = (light.time + constants.time_offset.ravel()[light.channel]) / settings.true_period + settings.zero_sample
     height = light.energy * constants.counts_per_gev.ravel()[light.channel]
-    inside = (start > -shape.length) & (start < settings.samples - 1)
-    order = np.lexsort((height[inside], start[inside], light.channel[inside]))
-    return Pulses(light.channel[inside][order], start[inside][order], height[inside][order])
+    alive = constants.status.ravel()[light.channel] != ChannelStatus.DEAD
+    kept = np.flatnonzero(alive & (start > -shape.length) & (start < settings.samples - 1))
+    kept = kept[np.lexsort((height[kept], start[kept], light.channel[kept]))]
+    channel = light.channel[kept]
+    return Pulses(channel, start[kept], height[kept], channel + CHANNELS * light.kind[kept])
 
 
 class Rows(NamedTuple):
@@ -198,8 +197,8 @@ class Rows(NamedTuple):
 
 
 @Kernel
-def _pulses_step(i, rows, blocks, pulses, shape, pedestal, even_odd, address, level):
-    """Write the noiseless level of row i [counts], and the address (channel, block) of its blocks."""
+def _pulses_step(i, rows, blocks, pulses, shape, pedestal, even_odd, noise, common, common_at, address, scale, level):
+    """Write the level of row i without its own noise [counts]; address (channel, block) and noise of its blocks."""
     begin = rows.offset[i]
     end = begin + blocks[i]
     channel = rows.channel[i]
@@ -207,36 +206,66 @@ def _pulses_step(i, rows, blocks, pulses, shape, pedestal, even_odd, address, le
     odd = np.float32(pedestal[channel] - 0.5 * even_odd[channel])
     for j in range(begin, end):
         address[j] = (channel << 32) | (rows.block[i] + j - begin)
+        scale[j] = noise[channel]
         level[4 * j] = even
         level[4 * j + 1] = odd
         level[4 * j + 2] = even
         level[4 * j + 3] = odd
+    if common_at[i] >= 0:
+        for j in range(4 * (end - begin)):
+            level[4 * begin + j] += common[common_at[i] + j]
     shift = 4 * (begin - rows.block[i])  # flat index = sample + shift
-    q_step, f_step = decay_powers(1.0, shape.rise, shape.fall)
     for p in range(rows.first[i], rows.last[i]):
-        start = pulses.start[p]
+        start, k = pulses.start[p], pulses.shape[p]
         sample = math.floor(start) + 1.0
-        q, f = decay_powers(sample - start, shape.rise, shape.fall)
-        height = pulses.height[p]
+        q_step, f_step = decay_powers(1.0, shape.rise[k], shape.fall[k])
+        q, f = decay_powers(sample - start, shape.rise[k], shape.fall[k])
+        height, largest = pulses.height[p], shape.height[k]
         at = int(sample) + shift
         for _ in range(shape.length):
             if 4 * begin <= at < 4 * end:
-                level[at] -= height * pulse(q, f, shape.height)
+                level[at] -= height * pulse(q, f, largest)
             q *= q_step
             f *= f_step
             at += 1
 
 
 @Kernel
-def _samples_step(i, address, level, key, noise, minimum, maximum, samples):
+def _samples_step(i, address, scale, level, key, minimum, maximum, samples):
     """Digitise the four samples of block i: add noise, round and keep in range."""
     # Neither channel nor level is looked up through a second index: the loop would not vectorise.
-    a, b, c, d = noise4(key.seed, key.run, key.subrun, key.fill, address[i] >> 32, address[i])
+    a, b, c, d = noise4(key.seed, key.run, key.subrun, key.fill, address[i] >> 32, address[i], _NOISE)
+    j, noise = 4 * i, scale[i]
+    samples[j] = np.int16(nearest_single(min(max(level[j] + noise * a, minimum), maximum)))
+    samples[j + 1] = np.int16(nearest_single(min(max(level[j + 1] + noise * b, minimum), maximum)))
+    samples[j + 2] = np.int16(nearest_single(min(max(level[j + 2] + noise * c, minimum), maximum)))
+    samples[j + 3] = np.int16(nearest_single(min(max(level[j + 3] + noise * d, minimum), maximum)))
+
+
+@Kernel
+def common_step(i, address, counter, key, noise, common):
+    """Write the noise that the channels of a calorimeter share in block i [counts]; address (calorimeter, block)."""
+    where = address[i]
+    a, b, c, d = noise4(key.seed, key.run, key.subrun, key.fill, counter + (where >> 32), where, _COMMON)
     j = 4 * i
-    samples[j] = np.int16(min(max(np.rint(level[j] + noise * a), minimum), maximum))
-    samples[j + 1] = np.int16(min(max(np.rint(level[j + 1] + noise * b), minimum), maximum))
-    samples[j + 2] = np.int16(min(max(np.rint(level[j + 2] + noise * c), minimum), maximum))
-    samples[j + 3] = np.int16(min(max(np.rint(level[j + 3] + noise * d), minimum), maximum))
+    common[j], common[j + 1], common[j + 2], common[j + 3] = noise * a, noise * b, noise * c, noise * d
+
+
+def _common_noise(
+    rows: Rows, blocks: NDArray[np.int64], key: FillKey, noise: float
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Common noise of the pieces that rows cover, each made once, and where each row's begins (-1 for none)."""
+    if noise == 0.0:
+        return np.zeros(0, np.float32), np.full(len(blocks), -1, np.int64)
+    piece = (rows.channel // CRYSTALS << 32) | rows.block
+    new = np.concatenate([[True], (piece[1:] != piece[:-1]) | (blocks[1:] != blocks[:-1])])[: len(piece)]
+    of = np.cumsum(new) - 1
+    length = blocks[new]
+    first = np.cumsum(length) - length
+    address = np.repeat(piece[new] - first, length) + np.arange(int(length.sum()))
+    common = np.empty(BLOCK * len(address), np.float32)
+    common_step(len(address), address, 0, key, noise, common)
+    return common, BLOCK * first[of]
 
 
 def synthesise(
@@ -268,8 +297,13 @@ def synthesise(
     level = np.empty(BLOCK * total, np.float32)
     address = np.empty(total, np.int64)
     samples = np.empty(BLOCK * total, np.int16)
+    scale = np.empty(total, np.float32)
     pedestal, even_odd = constants.pedestal.ravel(), constants.even_odd.ravel()
-    _pulses_step(len(blocks), rows, blocks, pulses, shape, pedestal, even_odd, address, level)
-    noise, minimum, maximum = float(settings.noise), float(settings.minimum), float(settings.maximum)
-    _samples_step(total, address, level, key, noise, minimum, maximum, samples)
+    noise = settings.noise * constants.noise_factor.ravel()
+    common, common_at = _common_noise(rows, blocks, key, float(settings.common_noise))
+    _pulses_step(
+        len(blocks), rows, blocks, pulses, shape, pedestal, even_odd, noise, common, common_at, address, scale, level
+    )
+    minimum, maximum = np.float32(settings.minimum), np.float32(settings.maximum)
+    _samples_step(total, address, scale, level, key, minimum, maximum, samples)
     return samples

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from detectors.digitizer import BLOCK, DigitizerSettings, Rows
 from detectors.shower import CALORIMETERS, CRYSTALS
 from detectors.windows import Windows
-from gpu.kernel import Kernel
+from gpu.kernel import Kernel, scalar
+
+_STRETCH = 64  # samples that are looked at together
 
 
 class Islands(NamedTuple):
@@ -63,15 +65,27 @@ class _Cuts(NamedTuple):
     offset: NDArray[np.int64]
 
 
+@scalar
+def _lowest(samples, begin, end):
+    """Return the lowest of some samples: 16 numbers of 16 bits are compared at once."""
+    low = np.int16(32767)
+    for s in range(begin, end):
+        low = min(low, samples[s])
+    return low
+
+
 @Kernel
 def _over_step(w, pieces, samples, limit, over):
-    """Mark the samples of window w at which any crystal lies below its limit."""
+    """Mark the samples of window w at which any crystal lies below its limit; few stretches hold such a sample."""
     mask = pieces.in_mask[w]
     for crystal in range(CRYSTALS):
         at = pieces.in_samples[w] + crystal * pieces.row[w]
         lowest = limit[pieces.calo[w] * CRYSTALS + crystal]
-        for s in range(pieces.length[w]):
-            over[mask + s] |= samples[at + s] < lowest
+        for begin in range(0, pieces.length[w], _STRETCH):
+            end = min(begin + _STRETCH, pieces.length[w])
+            if _lowest(samples, at + begin, at + end) < lowest:
+                for s in range(begin, end):
+                    over[mask + s] |= samples[at + s] < lowest
 
 
 @Kernel
@@ -108,6 +122,7 @@ def chop(
     samples: NDArray[np.int16],
     pedestals: NDArray[np.float32],
     settings: DigitizerSettings,
+    opening: NDArray[np.bool_],
 ) -> tuple[list[Islands], NDArray[np.int32]]:
     """Cut islands out of waveforms.
 
@@ -119,6 +134,8 @@ def chop(
         Pedestals that the threshold is counted from, (24, 54) [counts].
     settings
         Threshold, pre-samples and post-samples, tag.
+    opening
+        Which channels may open an island, (24, 54), as of `opens_islands`.
 
     Returns
     -------
@@ -135,6 +152,7 @@ def chop(
     over = np.zeros(int((length + 1).sum()), np.bool_)
     # sample < pedestal - threshold, for whole numbers
     limit = np.ceil(pedestals.astype(np.float64).ravel() - settings.threshold).astype(np.int16)
+    limit[~opening.ravel()] = np.iinfo(np.int16).min
     _over_step(len(length), pieces, samples, limit, over)
 
     cuts = _cut(pieces, over, settings)

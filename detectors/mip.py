@@ -15,8 +15,8 @@ from tracking.matter import Metal
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-CONTAINED = 0.944
-"""Energy of the cluster of a 2 GeV positron over its own, before the scale of the reconstruction (simulated)."""
+CONTAINED = 0.937
+"""Energy of the cluster of a soft positron over its own, before the scale of the reconstruction (simulated)."""
 _NEXT = 1e-9  # behind a border, to see which crystal comes next [m]
 _MOST_PIECES = 64  # of a path, one for each crystal
 _PARALLEL = 1e-12  # slopes below this never reach a side

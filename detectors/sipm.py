@@ -9,12 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.shower import CRYSTALS, CrystalDeposits
+from detectors.gain import GainConstants, apply_gains, saturated
+from detectors.shower import CALORIMETERS, CRYSTALS, CrystalDeposits
 from gpu.kernel import Kernel, scalar
 from gpu.rng import FillKey, Stage, normal2, poisson
 
 _STAGE = int(Stage.PHOTOSTATISTICS)
 _DRAWS = 128  # draws of one crystal: 64 for the Poisson number, then one for the time
+BEAM, LASER = 0, 1  # kinds of pulses: their shapes differ
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class SipmSettings:
     The shape (1 - exp(-t/rise))^3 exp(-t/fall), cut at 25 ns, is ours: its two times give 0.4 of the charge
     in the highest 1.25 ns sample (hongran/QMethodUtilities) and a width at a tenth of the height between 5
     and 6 ns (5 ns: nkinnaird/Dissertation @8f8e9eb). The experiment uses splines per crystal, about 25 ns
-    long.
+    long, of their own for the laser, whose light comes through fibres and a diffuser: a little slower here.
     """
 
     light_yield: float = 1400.0  # photoelectrons per GeV: best estimate (recalled: 1 to 2 per MeV)
@@ -32,19 +34,30 @@ class SipmSettings:
     rise_time: float = 0.846e-9  # [s]
     fall_time: float = 1.6e-9  # [s]
     duration: float = 25e-9  # [s]
+    light_yield_spread: float = 0.0  # relative, over the crystals
+    shape_spread: float = 0.0  # relative, of rise and fall over the channels
+    laser_rise_time: float = 0.93e-9  # [s] best estimate
+    laser_fall_time: float = 1.6e-9  # [s] best estimate
     # Spread of the arrival of one photoelectron [s]; over sqrt(2800) it gives the published 20 ps at 2 GeV.
     transit_spread: float = 1.0e-9
 
     def __post_init__(self) -> None:
-        for name in ("light_yield", "pixels", "rise_time", "fall_time", "duration"):
+        for name in (
+            "light_yield",
+            "pixels",
+            "rise_time",
+            "fall_time",
+            "laser_rise_time",
+            "laser_fall_time",
+            "duration",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)} is out of bounds: give a positive number.")
 
     @property
     def height(self) -> float:
         """Largest value of the bare shape, which pulses are divided by."""
-        q = self.rise_time / (self.rise_time + 3.0 * self.fall_time)
-        return (1.0 - q) ** 3 * math.exp(math.log(q) * self.rise_time / self.fall_time)
+        return float(shape_height(self.rise_time, self.fall_time))
 
     @property
     def peak_time(self) -> float:
@@ -70,12 +83,25 @@ class Light(NamedTuple):
     energy : float64 array
         Height of the pulse, as the energy that makes it on average in a SiPM of endless pixels [GeV].
     photoelectrons : int64 array
+    light : float64 array
+        Energy of that many photoelectrons [GeV].
+    kind : int64 array
+        BEAM or LASER.
     """
 
     channel: NDArray[np.int64]
     time: NDArray[np.float64]
     energy: NDArray[np.float64]
     photoelectrons: NDArray[np.int64]
+    light: NDArray[np.float64]
+    kind: NDArray[np.int64]
+
+
+def shape_height(rise: ArrayLike, fall: ArrayLike) -> NDArray[np.float64]:
+    """Largest value of the bare shape (1 - exp(-t/rise))^3 exp(-t/fall), which pulses are divided by."""
+    ratio = np.asarray(rise, np.float64) / np.asarray(fall, np.float64)
+    q = ratio / (ratio + 3.0)
+    return np.asarray((1.0 - q) ** 3 * np.exp(np.log(q) * ratio))
 
 
 @Kernel
@@ -84,19 +110,25 @@ def detect_step(i, deposits, key, light_yield, pixels, transit_spread, count, fi
     channel = deposits.calo[i] * CRYSTALS + deposits.crystal[i]
     first = int(channel) * _DRAWS
     number = deposits.number[i]
-    mean = light_yield * deposits.energy[i]
+    mean = light_yield[channel] * deposits.energy[i]
     n = poisson(key.seed, key.run, key.subrun, key.fill, _STAGE, number, first, mean)
     g, _ = normal2(key.seed, key.run, key.subrun, key.fill, _STAGE, number, first + 64)
     count[i] = n
-    fired[i] = pixels * (1.0 - math.exp(-n / pixels))
+    fired[i] = saturated(float(n), pixels)
     delay[i] = transit_spread * g / math.sqrt(max(1.0, float(n)))
 
 
-def detect(deposits: CrystalDeposits, key: FillKey, settings: SipmSettings | None = None) -> Light:
+def detect(
+    deposits: CrystalDeposits,
+    key: FillKey,
+    settings: SipmSettings | None = None,
+    light_yield: NDArray[np.float64] | None = None,
+    kind: int = BEAM,
+) -> Light:
     """Turn light in crystals into pulses: photoelectrons, saturation of the pixels, time.
 
-    Each deposit saturates the pixels by itself, fired = N (1 - exp(-n/N)): pixels still recovering from an
-    earlier pulse are not counted.
+    Each deposit saturates the pixels by itself, fired = N (1 - exp(-n/N)); what earlier pulses have left of
+    them is counted by `with_gains`.
 
     Parameters
     ----------
@@ -106,6 +138,10 @@ def detect(deposits: CrystalDeposits, key: FillKey, settings: SipmSettings | Non
         The fill; random numbers of stage PHOTOSTATISTICS are counted per (parent muon, channel).
     settings
         Properties of the SiPMs.
+    light_yield
+        Photoelectrons per GeV of each channel, 1296 of them; that of the settings for all if not given.
+    kind
+        BEAM, or LASER for light of the laser.
 
     Returns
     -------
@@ -114,12 +150,14 @@ def detect(deposits: CrystalDeposits, key: FillKey, settings: SipmSettings | Non
     """
     settings = settings or SipmSettings()
     n = len(deposits.energy)
+    channel = deposits.calo * CRYSTALS + deposits.crystal
+    yields = np.full(CALORIMETERS * CRYSTALS, settings.light_yield) if light_yield is None else light_yield.ravel()
     count, fired, delay = np.zeros(n, np.int64), np.zeros(n), np.zeros(n)
     detect_step(
         n,
         deposits,
         key,
-        float(settings.light_yield),
+        yields,
         float(settings.pixels),
         float(settings.transit_spread),
         count,
@@ -128,11 +166,18 @@ def detect(deposits: CrystalDeposits, key: FillKey, settings: SipmSettings | Non
     )
     lit = count > 0
     return Light(
-        (deposits.calo * CRYSTALS + deposits.crystal)[lit],
+        channel[lit],
         (deposits.time + delay)[lit],
-        fired[lit] / settings.light_yield,
+        fired[lit] / yields[channel[lit]],
         count[lit],
+        count[lit] / yields[channel[lit]],
+        np.full(np.count_nonzero(lit), kind, np.int64),
     )
+
+
+def with_gains(light: Light, gains: GainConstants) -> Light:
+    """Pulses as recovery of the pixels, sag and temperature leave them; see `detectors.gain.apply_gains`."""
+    return light._replace(energy=apply_gains(light.channel, light.time, light.energy, light.light, gains))
 
 
 def linearised(energy: ArrayLike, settings: SipmSettings | None = None) -> NDArray[np.float64]:

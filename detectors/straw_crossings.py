@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detectors.geometry import GeometryTables
 from detectors.material import gamma_deviate
 from detectors.path import advance, curvature, global_field
-from detectors.straw_approach import Entrances, station_place
+from detectors.straw_entrances import Entrances, station_place
 from detectors.straws import PLANES, STATION_CHANNELS, WIRES, Stations, StrawTables
 from fields.total import FieldTables
 from gpu.fastmath import exp
@@ -84,6 +84,11 @@ class Passages(NamedTuple):
     y: FloatArray  # [m]
     z: FloatArray  # [m]
     matter: FloatArray  # radiation lengths of straws crossed
+    dx: FloatArray  # direction at the end in the station frame, a unit vector
+    dy: FloatArray
+    dz: FloatArray
+    path: FloatArray  # length of the path in the station [m]
+    ionised: FloatArray  # energy lost by ionisation [GeV]
 
     @classmethod
     def empty(cls, n: int) -> Self:
@@ -285,6 +290,7 @@ def _cross(
     x, y, z = entrances.x[i], entrances.y[i], entrances.z[i]
     dx, dy, dz = entrances.dx[i], entrances.dy[i], entrances.dz[i]
     energy, t, count, matter, way = entrances.energy[i], entrances.time[i], 0, 0.0, -1
+    path, ionised = 0.0, 0.0
     for layer in range(PLANES):
         xs, zs = station_place(x, z, s, straws)
         plane = straws.layers[s, layer, 2]
@@ -299,6 +305,7 @@ def _cross(
             h = min((plane - zs) / along, longest)
             x, y, z, dx, dy, dz, work = advance(x, y, z, dx, dy, dz, momentum, energy, t, h, geometry.radius, fields)
             t += h * energy / (momentum * LIGHT_SPEED)
+            path += h
             energy += work
             xs, zs = station_place(x, z, s, straws)
         ds, dn = dx * ax + dz * az, dx * bx + dz * bz
@@ -318,12 +325,15 @@ def _cross(
         if thickness > 0.0 and limits.scattering > 0:
             dx, dy, dz = scattered(dx, dy, dz, momentum, thickness, number, draw, key)
         if thickness > 0.0 and limits.loss > 0:
-            left = energy * kept_energy(thickness, number, draw + 1, key) - gas * _GAS_LOSS - wall * _WALL_LOSS
-            energy = max(left, 2.0 * POSITRON_MASS)
+            radiating = energy * kept_energy(thickness, number, draw + 1, key)
+            energy = max(radiating - gas * _GAS_LOSS - wall * _WALL_LOSS, 2.0 * POSITRON_MASS)
+            ionised += radiating - energy
     xs, zs = station_place(x, z, s, straws)
     passages.way[i] = way if way >= 0 else _PASSED
     passages.straws[i], passages.energy[i], passages.time[i], passages.matter[i] = count, energy, t, matter
     passages.x[i], passages.y[i], passages.z[i] = xs, y, zs
+    passages.dx[i], passages.dy[i], passages.dz[i] = dx * ax + dz * az, dy, dx * bx + dz * bz
+    passages.path[i], passages.ionised[i] = path, ionised
 
 
 def cross_straws(
@@ -342,7 +352,7 @@ def cross_straws(
     Parameters
     ----------
     entrances
-        From `detectors.straw_approach.approach`, n of them.
+        From `detectors.transport.fly_positrons`, n of them.
     fields
         From `fields.total.field_tables`.
     stations

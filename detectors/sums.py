@@ -2,9 +2,9 @@
 
 Both cover every sample of a fill, most of which nobody looks at one by one. They are therefore not added up
 from samples: the pulses' share is exact, and the noise of a bin of n samples is one normal number of variance
-n (noise^2 + 1/12), which is the distribution of the sum of n rounded samples up to terms of order 1/n. These
-noise numbers have their own counters, so they are independent of the noise of the samples kept in islands.
-The 12-bit range is not applied to them.
+n (noise^2 + 1/12), which is the distribution of the sum of n rounded samples up to terms of order 1/n; noise
+that a calorimeter's channels share adds up over them first. These numbers have their own counters, so they are
+independent of the noise of the samples kept in islands. The 12-bit range is not applied to them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.digitizer import BLOCK, ChannelConstants, DigitizerSettings, Pulses, Shape, noise4
+from detectors.digitizer import ChannelConstants, DigitizerSettings, Pulses, Shape, common_step
+from detectors.noise import BLOCK, nearest, noise4
 from detectors.shower import CALORIMETERS, CRYSTALS
 from detectors.sipm import decay_powers, pulse
 from gpu.kernel import Kernel
-from gpu.rng import FillKey
+from gpu.rng import FillKey, Stage
+
+_NOISE = int(Stage.NOISE)
 
 # Stage NOISE counts channels 0 to 1295 for samples; these begin the numbers used for sums.
 _SUM_COUNTER = 2048
@@ -32,24 +35,26 @@ def _binned_step(i, pulses, shape, decimation, first_bin, parts):
     sample = math.floor(start) + 1
     first = sample // decimation
     first_bin[i] = first
-    q_step, f_step = decay_powers(1.0, shape.rise, shape.fall)
-    q, f = decay_powers(sample - start, shape.rise, shape.fall)
+    number = pulses.shape[i]
+    rise, fall, largest = shape.rise[number], shape.fall[number], shape.height[number]
+    q_step, f_step = decay_powers(1.0, rise, fall)
+    q, f = decay_powers(sample - start, rise, fall)
     for k in range(shape.length):
-        parts[i, (sample + k) // decimation - first] += pulses.height[i] * pulse(q, f, shape.height)
+        parts[i, (sample + k) // decimation - first] += pulses.height[i] * pulse(q, f, largest)
         q *= q_step
         f *= f_step
 
 
 @Kernel
-def _noise_step(i, address, counter, level, key, noise, sums):
+def _noise_step(i, address, counter, scale, level, key, sums):
     """Add noise to the four bins of block i, and round."""
     where = address[i]
-    a, b, c, d = noise4(key.seed, key.run, key.subrun, key.fill, counter + (where >> 32), where)
-    j = 4 * i
-    sums[j] = np.int32(np.rint(level[j] + noise * a))
-    sums[j + 1] = np.int32(np.rint(level[j + 1] + noise * b))
-    sums[j + 2] = np.int32(np.rint(level[j + 2] + noise * c))
-    sums[j + 3] = np.int32(np.rint(level[j + 3] + noise * d))
+    a, b, c, d = noise4(key.seed, key.run, key.subrun, key.fill, counter + (where >> 32), where, _NOISE)
+    j, noise = 4 * i, scale[i]
+    sums[j] = np.int32(nearest(level[j] + noise * a))
+    sums[j + 1] = np.int32(nearest(level[j + 1] + noise * b))
+    sums[j + 2] = np.int32(nearest(level[j + 2] + noise * c))
+    sums[j + 3] = np.int32(nearest(level[j + 3] + noise * d))
 
 
 def _binned(pulses: Pulses, shape: Shape, decimation: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -103,11 +108,17 @@ def calorimeter_sums(
     offset = (constants.pedestal - pedestals.astype(np.float64)).sum(axis=1)
     level += offset[:, None] * settings.sum_decimation
     _subtract(level, pulses.channel // CRYSTALS, *_binned(pulses, shape, settings.sum_decimation))
-    noise = math.sqrt(CRYSTALS * settings.sum_decimation * (settings.noise**2 + 1.0 / 12.0))
+    variance = _variance(constants, settings).sum(axis=1) + (CRYSTALS * settings.common_noise) ** 2
+    scale = np.repeat(np.sqrt(settings.sum_decimation * variance), blocks)
     sums = np.empty(level.size, np.int32)
     address = _addresses(CALORIMETERS, blocks)
-    _noise_step(len(address), address, _SUM_COUNTER, level.ravel(), key, noise, sums)
+    _noise_step(len(address), address, _SUM_COUNTER, scale, level.ravel(), key, sums)
     return np.ascontiguousarray(sums.reshape(level.shape)[:, :bins]).view(np.uint32)
+
+
+def _variance(constants: ChannelConstants, settings: DigitizerSettings) -> NDArray[np.float64]:
+    """Variance of a rounded sample by the noise of its channel alone, (24, 54) [counts^2]."""
+    return np.asarray((settings.noise * constants.noise_factor) ** 2 + 1.0 / 12.0)
 
 
 def q_bins(settings: DigitizerSettings) -> int:
@@ -142,14 +153,20 @@ def add_q_histograms(
         raise ValueError(f"q_histogram has shape {histograms.shape}, not {(CALORIMETERS, CRYSTALS, bins)}.")
     blocks = -(-bins // BLOCK)
     where, parts = _binned(pulses, shape, settings.q_decimation)
-    noise = math.sqrt(settings.q_decimation * (settings.noise**2 + 1.0 / 12.0))
+    scale = np.sqrt(settings.q_decimation * _variance(constants, settings))
+    shared = math.sqrt(settings.q_decimation) * settings.common_noise
     address = _addresses(CRYSTALS, blocks)
     sums = np.empty(len(address) * BLOCK, np.int32)
     bounds = np.searchsorted(pulses.channel, np.arange(CALORIMETERS + 1) * CRYSTALS)
     for calo in range(CALORIMETERS):
         level = np.empty((CRYSTALS, blocks * BLOCK))
         level[:] = settings.q_decimation * constants.pedestal[calo][:, None]
+        if shared:
+            common = np.empty(blocks * BLOCK)
+            common_step(blocks, np.arange(blocks), _Q_COUNTER + calo, key, shared, common)
+            level += common
         own = slice(bounds[calo], bounds[calo + 1])
         _subtract(level, pulses.channel[own] - calo * CRYSTALS, where[own], parts[own])
-        _noise_step(len(address), address, _Q_COUNTER + calo * CRYSTALS, level.ravel(), key, noise, sums)
+        counter = _Q_COUNTER + calo * CRYSTALS
+        _noise_step(len(address), address, counter, np.repeat(scale[calo], blocks), level.ravel(), key, sums)
         histograms[calo] += sums.reshape(level.shape)[:, :bins]

@@ -7,7 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.digitizer import BLOCK, NOISE_BOUND, ChannelConstants, DigitizerSettings, Pulses, Rows, Shape
+from detectors.digitizer import (
+    BLOCK,
+    ChannelConstants,
+    DigitizerSettings,
+    Pulses,
+    Rows,
+    Shape,
+    opens_islands,
+)
 from detectors.shower import CALORIMETERS, CRYSTALS
 
 
@@ -66,15 +74,17 @@ def find_windows(
     clusters = len(begin)
     total = np.bincount(cluster * CRYSTALS + crystal, height, clusters * CRYSTALS).reshape(clusters, CRYSTALS)
     # Half a count of rounding, the even-odd difference, and an error of 1e-3 of sums in single precision.
-    margin = NOISE_BOUND * settings.noise + 0.5 + 0.5 * np.abs(constants.even_odd) + 1e-3
-    needed = settings.threshold + constants.pedestal - pedestals.astype(np.float64) - margin
+    margin = settings.noise_reach(constants.noise_factor) + 0.5 + 0.5 * np.abs(constants.even_odd) + 1e-3
+    needed = np.maximum(settings.threshold + constants.pedestal - pedestals.astype(np.float64) - margin, 1e-3)
+    needed[~opens_islands(constants, settings)] = np.inf
     calo = (begin + shape.length) // stride
-    excess = (total / np.maximum(needed[calo], 1e-3)).max(axis=1, initial=0.0)
+    excess = (total / needed[calo]).max(axis=1, initial=0.0)
     possible = excess >= 1.0
     calo, begin, excess = calo[possible], begin[possible], excess[possible]
 
-    # Behind the start of its last pulse a cluster falls at least as fast as exp(-age/fall) / height.
-    age = np.minimum(np.ceil(shape.fall * np.log(excess / shape.height)), shape.length).astype(np.int64)
+    # Behind the start of its last pulse a cluster falls at least as fast as exp(-age/fall) / height of the slowest.
+    slowest, smallest = shape.fall.max(), shape.height.min()
+    age = np.minimum(np.ceil(slowest * np.log(excess / smallest)), shape.length).astype(np.int64)
     end = end[possible] - shape.length + 1 + age
     begin = np.maximum(begin - settings.presamples, calo * stride)
     end = np.minimum(end + settings.postsamples, calo * stride + settings.samples - 1)
@@ -111,7 +121,7 @@ def rows_of(
     starts = np.concatenate([np.zeros(1, ends.dtype), ends[:-1]]) if n else ends
     rows = Rows(channel, np.repeat(block, CRYSTALS), np.cumsum(blocks_of_rows) - blocks_of_rows, starts, ends)
     pulse = pulse[order]
-    return rows, blocks_of_rows, Pulses(pulses.channel[pulse], pulses.start[pulse], pulses.height[pulse])
+    return rows, blocks_of_rows, pulses.take(pulse)
 
 
 def _merge(

@@ -7,6 +7,7 @@ import typer
 
 from gm2sim.cli_conditions import conditions_app
 from gm2sim.cli_options import Json, Preset, Set, overrides, print_json, show
+from gm2sim.cli_truth import truth_app
 
 app = typer.Typer(
     name="gm2sim",
@@ -20,6 +21,7 @@ app = typer.Typer(
 raw_app = typer.Typer(help="Look into raw files and verify them.", no_args_is_help=True)
 app.add_typer(raw_app, name="raw")
 app.add_typer(conditions_app, name="conditions")
+app.add_typer(truth_app, name="truth")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the output folder of a run")]
 RawFiles = Annotated[list[Path], typer.Argument(metavar="FILE...", help="raw files (.mid)")]
@@ -209,6 +211,9 @@ def study(
     muons: Annotated[int | None, typer.Option(help="size; the study's own when left out")] = None,
     seed: Annotated[int | None, typer.Option(help="seed of the muons")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="write the picture (.png, .svg, .pdf)")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the map of a study that makes one (.h5)")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make one systematic study: our number and its error beside formula and published value.
@@ -217,12 +222,15 @@ def study(
     """
     from gm2sim.config import load
     from gm2sim.studies import run_study
-    from gm2sim.studies.display import check_picture, save_plot, say_outcome
+    from gm2sim.studies.display import check_picture, check_save, save_data, save_plot, say_outcome
 
     check_picture(plot)
+    check_save(name, save)
     found = run_study(name, load(preset, overrides(set_)), muons=muons, seed=seed)
     if plot is not None:
         save_plot(found, plot)
+    if save is not None:
+        save_data(found, save)
     show(found.record() if as_json else found, as_json, say_outcome)
 
 
@@ -244,15 +252,22 @@ def reproduce(
 
 
 @app.command()
-def fit(folder: Folder, as_json: Json = False) -> None:
+def fit(
+    folder: Folder,
+    method: Annotated[
+        str, typer.Option(help="T: positrons above threshold, A: weighted with their asymmetry, Q: all energy")
+    ] = "T",
+    pileup: Annotated[bool, typer.Option("--pileup", help="subtract pileup by the shadow window (T, A)")] = False,
+    as_json: Json = False,
+) -> None:
     """Reconstruct the raw files of a run and fit the anomalous precession frequency.
 
-    Example: gm2sim fit out/run1a
+    Example: gm2sim fit out/run1a --method A
     """
     from gm2sim.analysis import fit as fit_run
     from gm2sim.terminal import print_table
 
-    result = fit_run(folder)
+    result = fit_run(folder, method, pileup)
     if as_json:
         print_json(result)
     else:

@@ -23,16 +23,15 @@ def conditions_show(
 
     Example: gm2sim conditions show run1a --folder calo_gain --run 15921
     """
-    from gm2sim.conditions import open_conditions
     from gm2sim.conditions.show import channels, overview
     from gm2sim.config import resolve
-    from gm2sim.machine import calorimeter_settings
+    from gm2sim.setup import conditions_of
     from gm2sim.terminal import print_records
 
     flags = {} if run_number is None else {"run.run": run_number}
     config = resolve(preset, overrides(set_) | flags, {"run.run": "--run"}).config
     run = config.run.run
-    conditions = open_conditions(config.conditions.file, calorimeter_settings(config).digitizer)
+    conditions = conditions_of(config)
     found = channels(conditions, folder, run, subrun) if folder else overview(conditions, run, subrun)
     title = f"Conditions of run {run} subrun {subrun}, {conditions.version}"
     show(found, as_json, lambda rows: print_records(title, rows))
@@ -47,15 +46,19 @@ def conditions_write(
 ) -> None:
     """Write the built-in constants as a file to edit, valid for every run.
 
+    Those of the temperature are written for every subrun of the run.
+
     Example: gm2sim conditions write run1a --out conditions.toml
 
     Use it with: gm2sim run run1a --set conditions.file=conditions.toml --fills 2 --subruns 1 --out out/edited
     """
-    from gm2sim.conditions import BuiltinConditions, write_conditions
+    from gm2sim.conditions import write_conditions
     from gm2sim.config import load
-    from gm2sim.machine import calorimeter_settings
+    from gm2sim.setup import conditions_of
     from gm2sim.terminal import say
 
-    settings = calorimeter_settings(load(preset, overrides(set_))).digitizer
-    write_conditions(BuiltinConditions(settings), out, f"{preset} built in", force=force)
+    config = load(preset, overrides(set_))
+    conditions = conditions_of(config, builtin=True)
+    numbers = config.run
+    write_conditions(conditions, out, f"{preset} built in", run=numbers.run, subruns=numbers.subruns, force=force)
     say(f"wrote {out}")

@@ -3,31 +3,19 @@
 import math
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from detectors.calorimeter import CalorimeterSettings
-from detectors.digitizer import ChannelConstants, DigitizerSettings
-from detectors.geometry import Geometry
-from detectors.shower import CALORIMETERS, CRYSTALS
-from detectors.sipm import SipmSettings
-from detectors.sums import q_bins
 from fields.inflector import Leakage
 from fields.maps import RZMap, load_multipole_map, load_rz_map
 from fields.plates import PlateGeometry
 from fields.quads import Placement, QuadSettings
 from fields.ring import Ring as Layout
+from fields.ring import fibre_harps
 from fields.storage import StorageField
 from fields.synthetic import MapSpec, synthesise
-from fields.total import FieldTables, field_tables
-from fields.transients import FieldDrift
 from fields.trolley import fit_multipoles, simulate_run
-from gm2sim.bunch_fills import muons_for_fills, next_muons
-from gm2sim.conditions import CALORIMETER_FOLDERS, Conditions, calorimeter_constants, open_conditions, require
 from gm2sim.config import Config
 from gm2sim.injection import Injection, bunch_profile, changes, kicker_pulses
 from gpu.rng import FillKey
@@ -36,7 +24,7 @@ from tracking.changes import Changes
 from tracking.muon import Reference
 from tracking.optics import Optics, optics
 from tracking.pulses import KickerPulses
-from tracking.source import StoredBeam, sample
+from tracking.source import StoredBeam
 from tracking.stations import RingTables, ring_tables
 from tracking.turns import TrackResult, track
 
@@ -45,7 +33,7 @@ _SIDES = {"full": 0, "inner": -1, "outer": 1}  # of the copper of a collimator
 
 
 def layout(config: Config) -> Layout:
-    """Ring geometry with the configured collimators."""
+    """Ring geometry with the configured collimators, and the harps where they are in the beam."""
     factories = {"e989": Layout.e989, "reference": Layout.reference, "continuous": Layout.continuous}
     ring = factories[config.ring.layout]()
     radius = config.ring.collimator_radius_mm * 1e-3
@@ -55,7 +43,7 @@ def layout(config: Config) -> Layout:
         for one, kind in zip(ring.collimators, kinds, strict=True)
         if kind != "out"
     )
-    return replace(ring, collimators=collimators)
+    return replace(ring, collimators=collimators, harps=fibre_harps() if config.monitors.harps == "in" else ())
 
 
 def storage_field(config: Config) -> StorageField:
@@ -99,7 +87,7 @@ def _mapped_field(config: Config) -> StorageField:
     return fitted.scaled_to(magnet.field_t)
 
 
-def _falloff_map(config: Config) -> RZMap | None:
+def falloff_map(config: Config) -> RZMap | None:
     """The user's own map of the magnet outside the aperture, where one is named."""
     file = config.magnet.falloff_file
     return load_rz_map(Path(file)) if file else None
@@ -143,27 +131,6 @@ def stored_beam(config: Config, bunch: int = 0) -> StoredBeam:
         x_e_time_slope=beam.x_e_time_slope_mm_per_ns * 1e6,
         aperture_radius=config.ring.collimator_radius_mm * 1e-3,
         edge=beam.edge_mm * 1e-3,
-    )
-
-
-def calorimeter_settings(config: Config) -> CalorimeterSettings:
-    """Showers, light and digitisers."""
-    detectors = config.detectors
-    digitizer = DigitizerSettings(
-        zero_sample=detectors.injection_sample,
-        pedestal=detectors.pedestal_counts,
-        noise=detectors.noise_counts,
-        counts_per_gev=detectors.counts_per_gev,
-        gain_spread=detectors.gain_spread,
-        threshold=detectors.threshold_mev * 1e-3 * detectors.counts_per_gev,
-        presamples=detectors.pre_samples,
-        postsamples=detectors.post_samples,
-        q_method=config.daq.q_method,
-        q_decimation=config.daq.q_samples_per_bin,
-        q_last_sample=DigitizerSettings.samples,
-    )
-    return CalorimeterSettings(
-        sipm=SipmSettings(light_yield=detectors.light_yield_pe_per_mev * 1e3), digitizer=digitizer
     )
 
 
@@ -258,6 +225,7 @@ class Ring:
         kicked: bool = False,
         plates: bool | None = None,
         metal_key: FillKey | None = None,
+        harp_key: FillKey | None = None,
         backend: str = "cpu",
         progress: bool = True,
         watch: Callable[[int, int], None] | None = None,
@@ -283,6 +251,8 @@ class Ring:
         metal_key : FillKey, optional
             Fill that the random numbers of muons in the metal of collimators belong to. Without it, whoever misses
             a collimator's hole is lost there.
+        harp_key : FillKey, optional
+            Fill that the random numbers of muons in the fibres of harps belong to; without it the harps are not felt.
         backend : str
             "cpu" or "gpu".
         progress : bool
@@ -297,87 +267,9 @@ class Ring:
                 beam, self.injection.tables if kicked else self.tables, turns, spin=self.config.physics.spin,
                 observers=observers, every=every, moments=moments, collimators=collimators,
                 plates=metal_key is not None if plates is None else plates, changes=self.changes, metal_key=metal_key,
-                backend=backend, progress=watch or bar,
+                harp_key=harp_key, backend=backend, progress=watch or bar,
             )  # fmt: skip
 
     def __repr__(self) -> str:
         index, field = self.tables.field_index, self.reference.b0
         return f"Ring({self.layout.name}, n = {index:.4f}, B0 = {field:.6f} T, p0 = {self.reference.p0_gev:.6f} GeV/c)"
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Everything that is the same for all fills."""
-
-    config: Config
-    ring: Ring
-    beam: StoredBeam
-    fields: FieldTables
-    geometry: Geometry
-    calorimeters: CalorimeterSettings
-    conditions: Conditions
-    backend: str
-    given: TrackingBunch | None = None  # the muons of a file, for all fills
-    subrun: int = 0  # that the constants are looked up for
-
-    @classmethod
-    def of(cls, config: Config, backend: str = "cpu") -> "Setup":
-        """Fit and tabulate what the configuration describes; constants must be there for all its subruns."""
-        settings = calorimeter_settings(config)
-        conditions = open_conditions(config.conditions.file, settings.digitizer)
-        require(conditions, CALORIMETER_FOLDERS, config.run.run, config.run.subruns)
-        ring = Ring(config)
-        return cls(
-            config=config,
-            ring=ring,
-            beam=stored_beam(config),
-            fields=field_tables(ring.storage, ring.quads, ring.layout, _falloff_map(config)),
-            geometry=Geometry(ring=ring.layout),
-            calorimeters=settings,
-            conditions=conditions,
-            backend=backend,
-            given=muons_for_fills(config, ring.reference, ring.momentum_acceptance, ring.layout)
-            if config.beam.source == "file"
-            else None,
-        )
-
-    def after(self, seconds: float) -> "Setup":
-        """The same some time after the begin of run, when the magnetic field has drifted; detectors do not feel it."""
-        rate = self.config.magnet.drift_ppm_per_hour * 1e-6 / 3600.0
-        relative = float(FieldDrift(rate).relative(seconds))
-        return self if relative == 0.0 else replace(self, ring=self.ring.drifted(relative))
-
-    def muons(self, key: FillKey) -> TrackingBunch:
-        """The muons of one fill: stored ones at theta = 0, or injected ones at the end of the first quad."""
-        if self.given is not None:
-            muons = next_muons(self.given, self.config, key)
-            return self.ring.injection.enter(muons, key, backend=self.backend) if self.injected else muons
-        if self.injected:
-            return self.ring.injection.inject(key, self.config.injection.muons_per_fill, backend=self.backend)
-        beam = stored_beam(self.config, key.fill) if self.config.beam.bunch == "bunches" else self.beam
-        return sample(beam, key, self.config.beam.muons_per_fill, self.ring.optics())
-
-    @property
-    def injected(self) -> bool:
-        """Whether the muons come through the inflector."""
-        return self.config.injected
-
-    @cached_property
-    def constants(self) -> ChannelConstants:
-        """Gains and pedestals of every channel; drawn by a kernel, so not before the kernels are compiled."""
-        return calorimeter_constants(self.conditions, self.config.run.run, self.subrun)
-
-    def in_subrun(self, subrun: int) -> "Setup":
-        """The same with the constants of another subrun of the run."""
-        return self if subrun == self.subrun else replace(self, subrun=subrun)
-
-    def empty_histogram(self) -> NDArray[np.int32] | None:
-        """Room for the Q-method histograms of one flush, (24, 54, bins); None when they are switched off."""
-        digitizer = self.calorimeters.digitizer
-        if not digitizer.q_method:
-            return None
-        return np.zeros((CALORIMETERS, CRYSTALS, q_bins(digitizer)), np.int32)
-
-    def with_config(self, config: Config) -> "Setup":
-        """The same machine with other numbers of muons or times, which need no new tables."""
-        return replace(self, config=config)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from gm2sim.bunch_file import Kind, read_bunch
-from gm2sim.bunch_frame import Frame
+from gm2sim.bunch.file import Kind, read_bunch
+from gm2sim.bunch.frame import Frame
 from gm2sim.config import Config
 from gm2sim.machine import Ring, stored_beam
 from gpu.rng import FillKey

@@ -17,6 +17,7 @@ _BEFORE, _AFTER = (
     7,
     9,
 )  # samples of the window around a maximum: a pulse has lost 99.6 % of its height after 9
+_RISE = 3  # samples that a pulse takes to its maximum: one with its maximum behind the window reaches into it
 _STEPS = 8  # Newton steps; a good start needs three
 _SCRATCH = 36
 _SPLIT = 0.8  # samples by which two pulses in one maximum are first moved apart
@@ -34,12 +35,15 @@ class Waveforms(NamedTuple):
     first, length : int64 arrays (n,)
         Where the row's samples begin, and how many they are.
     pedestal : array (n,) [ADC counts]
+    channel : int64 array (n,)
+        Which template is fitted.
     """
 
     samples: NDArray[np.int16]
     first: NDArray[np.int64]
     length: NDArray[np.int64]
     pedestal: NDArray[np.float64]
+    channel: NDArray[np.int64]
 
 
 class Template(NamedTuple):
@@ -66,6 +70,24 @@ class Template(NamedTuple):
     noise: float
     threshold: float
     pedestal_weight: float
+
+
+class Templates(NamedTuple):
+    """A `Template` for each channel: arrays (channels,)."""
+
+    rise: NDArray[np.float64]
+    fall: NDArray[np.float64]
+    height: NDArray[np.float64]
+    delay: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    threshold: NDArray[np.float64]
+    pedestal_weight: NDArray[np.float64]
+
+
+@scalar
+def template_of(t: Templates, k: int) -> Template:
+    """The template of one channel."""
+    return Template(t.rise[k], t.fall[k], t.height[k], t.delay[k], t.noise[k], t.threshold[k], t.pedestal_weight[k])
 
 
 class Found(NamedTuple):
@@ -277,8 +299,9 @@ def _double(
 
 
 @Kernel
-def fit_pulses(i: int, waves: Waveforms, t: Template, found: Found) -> None:
+def fit_pulses(i: int, waves: Waveforms, templates: Templates, found: Found) -> None:
     """Find and fit the pulses of row i, window by window from the left; earlier pulses are subtracted."""
+    t = template_of(templates, waves.channel[i])
     place, pulses = 0, 0
     length = waves.length[i]
     while pulses < MOST_PULSES:
@@ -286,13 +309,13 @@ def fit_pulses(i: int, waves: Waveforms, t: Template, found: Found) -> None:
         if top < 0:
             break
         begin, end = max(top - _BEFORE, 0), min(top + _AFTER, length)
-        other = _next_maximum(i, top + 1, min(top + _AFTER, length), waves, t, found, pulses)
+        other = _next_maximum(i, top + 1, min(top + _AFTER + _RISE, length), waves, t, found, pulses)
         if other > 0:
             end = min(other + _AFTER, length)
         start, height, chi2 = _single(i, begin, end, top - t.delay, waves, t, found, pulses)
         freedom = max(end - begin - 3.0, 1.0)
         room = pulses + 1 < MOST_PULSES
-        if room and height > 0.0 and chi2 > freedom + _GAIN:
+        if room and (height > 0.0 or other > 0) and chi2 > freedom + _GAIN:
             u, v, g, h, both = _double(i, begin, end, start - _SPLIT, start + _SPLIT, waves, t, found, pulses)
             if both > freedom + _GAIN:
                 far = float(other)

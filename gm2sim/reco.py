@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from detectors.gain import flash_sag, gain_factor, undo_gains
 from detectors.shower import COLUMNS, CRYSTALS, ROWS
 from gm2sim.calibration import Calibration
-from gm2sim.pulsefit import Found, Template, Waveforms, fit_pulses, height_at
+from gm2sim.pulsefit import Found, Templates, Waveforms, fit_pulses, height_at, template_of
 from gm2sim.raw import Event, open_run
 from gpu.kernel import Kernel, scalar
 
@@ -25,6 +26,8 @@ Ints = NDArray[np.int64]
 
 TIME_WINDOW = 2.5e-9
 """Crystals of one positron are within this time of its highest crystal [s]."""
+LASER_CRYSTALS = 40
+"""So many crystals at once are a pulse of the laser: no positron lights half as many."""
 _CRYSTAL_SIZE = 0.2264 / COLUMNS  # [m], lyon-fnal/gm2geom @17163ed
 _LOG_WEIGHT = 4.0  # crystals below exp(-4) of the positron's energy have no say in its place
 _NEAR = 8.0  # samples: a crystal with a pulse so close is not read at another's time
@@ -91,6 +94,10 @@ class Clusters(NamedTuple):
         listed = [cls.empty(), *parts]
         return cls(*(np.concatenate(columns) for columns in zip(*listed, strict=True)))
 
+    def select(self, which: NDArray[np.bool_]) -> "Clusters":
+        """Some of the clusters."""
+        return Clusters._make(column[which] for column in self)
+
     @classmethod
     def empty(cls) -> "Clusters":
         """No clusters."""
@@ -129,6 +136,25 @@ class _Candidates(NamedTuple):
     share: Floats
 
 
+class _Channels(NamedTuple):
+    """What reading a quiet crystal at another's time needs: flat arrays over the channels."""
+
+    alive: NDArray[np.bool_]
+    counts_per_gev: Floats
+    late: Floats  # [samples]
+    flash_amplitude: Floats
+    flash_time: Floats
+    out_of_fill: Floats
+
+    @classmethod
+    def of(cls, known: Calibration) -> "_Channels":
+        """Taken from a calibration."""
+        return cls(
+            known.alive, known.channels("counts_per_gev"), known.channels("time_offset") / known.sample_period,
+            known.channels("flash_amplitude"), known.channels("flash_time"), known.channels("out_of_fill"),
+        )  # fmt: skip
+
+
 @scalar
 def _quiet_neighbours(
     seed: int,
@@ -136,8 +162,8 @@ def _quiet_neighbours(
     end: int,
     pulses: CrystalPulses,
     waves: FillWaveforms,
-    counts_per_gev: Floats,
-    t: Template,
+    channels: _Channels,
+    t: Templates,
 ) -> float:
     """Energy in those of the eight crystals around the highest that have no pulse of their own [GeV]."""
     total = 0.0
@@ -147,17 +173,19 @@ def _quiet_neighbours(
         for j in range(begin, end):
             if pulses.crystal[j] == crystal and abs(pulses.start[j] - pulses.start[seed]) < _NEAR:
                 near = False
-        if near:
+        k = CRYSTALS * calo + crystal
+        if near and channels.alive[k]:
             first = waves.first[island] + crystal * waves.length[island]
             height = height_at(
                 waves.samples,
                 first,
                 waves.length[island],
                 waves.pedestal[calo, crystal],
-                pulses.start[seed],
-                t,
+                pulses.start[seed] + channels.late[k] - channels.late[CRYSTALS * calo + centre],
+                template_of(t, k),
             )
-            total += height / counts_per_gev[calo, crystal]
+            sag = flash_sag(pulses.time[seed], channels.flash_amplitude[k], channels.flash_time[k])
+            total += height / (channels.counts_per_gev[k] * gain_factor(0.0, sag, channels.out_of_fill[k]))
     return total
 
 
@@ -167,8 +195,8 @@ def _cluster(
     bounds: Ints,
     pulses: CrystalPulses,
     waves: FillWaveforms,
-    counts_per_gev: Floats,
-    t: Template,
+    channels: _Channels,
+    t: Templates,
     window: float,
     out: _Candidates,
 ) -> None:
@@ -195,7 +223,7 @@ def _cluster(
                 x += w * (pulses.crystal[j] % COLUMNS)
                 y += w * (pulses.crystal[j] // COLUMNS)
                 out.used[j] = 1
-        quiet = _quiet_neighbours(seed, begin, end, pulses, waves, counts_per_gev, t)
+        quiet = _quiet_neighbours(seed, begin, end, pulses, waves, channels, t)
         out.energy[seed], out.time[seed], out.multiplicity[seed] = total + quiet, time, count
         out.share[seed] = highest / total
         out.x[seed] = (x / weight - 0.5 * (COLUMNS - 1)) * _CRYSTAL_SIZE
@@ -203,7 +231,9 @@ def _cluster(
 
 
 def fit_fill(waves: FillWaveforms, calibration: Calibration) -> CrystalPulses:
-    """Fit all pulses of one fill.
+    """Fit all pulses of one fill and undo their gains, pulse by pulse in each channel.
+
+    Dead channels are left out; noisy ones have a threshold of their own.
 
     Parameters
     ----------
@@ -219,22 +249,25 @@ def fit_fill(waves: FillWaveforms, calibration: Calibration) -> CrystalPulses:
     island = np.repeat(np.arange(len(waves.length)), CRYSTALS)
     crystal = np.tile(np.arange(CRYSTALS), len(waves.length))
     level = waves.pedestal[waves.calo[island], crystal]
-    template = calibration.template
-    seen = np.flatnonzero(level - lowest > template.threshold)
+    channel = CRYSTALS * waves.calo[island] + crystal
+    templates = calibration.templates
+    seen = np.flatnonzero((level - lowest > templates.threshold[channel]) & calibration.alive[channel])
     found = Found.empty(len(seen))
-    fit_pulses(len(seen), Waveforms(waves.samples, first[seen], rows[seen], level[seen]), template, found)
+    rows_seen = Waveforms(waves.samples, first[seen], rows[seen], level[seen], channel[seen])
+    fit_pulses(len(seen), rows_seen, templates, found)
     row, slot = np.nonzero(found.height > 0)
     of = seen[row]
-    calo, start = waves.calo[island[of]], found.start[row, slot]
-    height = found.height[row, slot] / calibration.counts_per_gev[calo, crystal[of]]
+    start, channel = found.start[row, slot], channel[of]
+    height = found.height[row, slot] / calibration.channels("counts_per_gev")[channel]
     sample = waves.time[island[of]] + start - calibration.zero_sample
+    time = sample * calibration.sample_period - calibration.channels("time_offset")[channel]
     return CrystalPulses(
-        calo=calo,
+        calo=waves.calo[island[of]],
         island=island[of],
         crystal=crystal[of],
         start=start,
-        time=sample * calibration.sample_period - calibration.delay,
-        energy=_linearised(height, calibration.saturation),
+        time=time - calibration.delay,
+        energy=undo_gains(channel, time, height, calibration.gains),
         chi2=found.chi2[row, slot],
     )
 
@@ -265,13 +298,13 @@ def cluster(
     bounds = np.append(first, n).astype(np.int64)
     energy, time, x, y, share = np.zeros((5, n))
     out = _Candidates(energy, time, x, y, np.zeros(n, np.int64), np.zeros(n, np.int64), share)
-    counts_per_gev, template = calibration.counts_per_gev, calibration.template
-    _cluster(len(islands), bounds, pulses, waves, counts_per_gev, template, float(window), out)
+    channels, templates = _Channels.of(calibration), calibration.templates
+    _cluster(len(islands), bounds, pulses, waves, channels, templates, float(window), out)
     seeds = np.flatnonzero(out.multiplicity)
     return Clusters(
         fill=np.full(len(seeds), fill, np.int64),
         calo=pulses.calo[seeds],
-        energy=calibration.energy_scale * energy[seeds],
+        energy=calibration.true_energy(energy[seeds]),
         time=time[seeds],
         x=x[seeds],
         y=y[seeds],
@@ -281,13 +314,18 @@ def cluster(
 
 
 def reconstruct_fill(event: Event, calibration: Calibration) -> Clusters:
-    """Positron candidates of one muon fill of a raw file."""
+    """Positron candidates of one muon fill of a raw file, pulses of the laser left out; none in other fills."""
     waves = gather(event)
-    return cluster(fit_fill(waves, calibration), waves, calibration, event.serial)
+    found = cluster(fit_fill(waves, calibration), waves, calibration, event.serial)
+    return found.select(found.multiplicity < LASER_CRYSTALS)
 
 
 def reconstruct(
-    paths: Path | str | Iterable[Path | str], calibration: Calibration | None = None, save: Path | None = None
+    paths: Path | str | Iterable[Path | str],
+    calibration: Calibration | None = None,
+    save: Path | None = None,
+    *,
+    true_clock: bool = False,
 ) -> Clusters:
     """Find the positrons of raw files.
 
@@ -299,6 +337,9 @@ def reconstruct(
         In place of the one in each file.
     save : Path, optional
         HDF5 file to write the clusters to.
+    true_clock : bool
+        Undo the detuning of the clock; without it times are those of the nominal clock, as in the experiment
+        before unblinding.
 
     Raises
     ------
@@ -308,7 +349,7 @@ def reconstruct(
         A file without calibration.
     """
     listed = [paths] if isinstance(paths, Path | str) else list(paths)
-    clusters = Clusters.concatenate(part for path in listed for part in _fills(path, calibration))
+    clusters = Clusters.concatenate(part for path in listed for part in _fills(path, calibration, true_clock))
     if save is not None:
         save_clusters(save, clusters)
     return clusters
@@ -335,9 +376,11 @@ def load_clusters(path: Path) -> Clusters:
         return Clusters(*(file[f"clusters/{name}"][:] for name in Clusters._fields))
 
 
-def _fills(path: Path | str, calibration: Calibration | None) -> Iterator[Clusters]:
+def _fills(path: Path | str, calibration: Calibration | None, true_clock: bool) -> Iterator[Clusters]:
     run = open_run(path)
     known = calibration or Calibration.from_odb(run.odb)
+    if true_clock:
+        known = known.with_true_clock()
     for event in run:
         yield reconstruct_fill(event, known)
 
@@ -365,10 +408,3 @@ def gather(event: Event) -> FillWaveforms:
         calo=np.array(calo, np.int64),
         pedestal=pedestal,
     )
-
-
-def _linearised(height: ArrayLike, saturation: float) -> Floats:
-    energy = np.asarray(height, np.float64)
-    if math.isinf(saturation):
-        return energy
-    return np.asarray(-saturation * np.log1p(-np.minimum(energy / saturation, 0.999)))

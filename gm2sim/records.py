@@ -1,19 +1,18 @@
 """From what the physics packages return to what goes into the files: raw records and truth tables."""
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from decay.positron import Positrons
 from detectors.calorimeter import CalorimeterSettings, FillDigits
-from detectors.lost_muons import Flights, LostMuons
-from detectors.mip import MuonHits
-from detectors.shower import CrystalDeposits
-from detectors.transport import Ends, Hits
+from detectors.straw_crossings import Crossings
+from detectors.straw_drift import StrawHits, StrawSettings
 from fields.storage import StorageField
 from gm2sim.config import Config
-from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout
+from gm2sim.fill import Detected, Snapshot
+from gm2sim.monitors import Monitors
+from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout, StrawRecord, WaveformRecord
+from gm2sim.raw.wfd5 import Trigger
 from gm2sim.timeline import FillTime
 from gm2sim.truth import TruthWriter
 from tracking.bunch import Bunch
@@ -21,16 +20,6 @@ from tracking.muon import Reference
 from tracking.turns import TrackResult
 
 _PPM = 1e6
-
-
-class Snapshot(NamedTuple):
-    """Where the muons of a fill are at one turn, at theta = 0."""
-
-    turn: int
-    time: NDArray[np.float64]  # [s]
-    x: NDArray[np.float64]  # [m]
-    y: NDArray[np.float64]  # [m]
-    number: NDArray[np.int64]
 
 
 def readout(config: Config, settings: CalorimeterSettings) -> Readout:
@@ -51,9 +40,16 @@ def readout(config: Config, settings: CalorimeterSettings) -> Readout:
 
 
 def fill_record(
-    digits: FillDigits, when: FillTime, config: Config, settings: CalorimeterSettings, *, flush: bool
+    digits: FillDigits,
+    when: FillTime,
+    config: Config,
+    settings: CalorimeterSettings,
+    *,
+    flush: bool,
+    waveforms: tuple[WaveformRecord, ...] = (),
+    straws: StrawRecord | None = None,
 ) -> FillRecord:
-    """One fill as the raw file takes it.
+    """One fill of muons as the raw file takes it.
 
     Parameters
     ----------
@@ -63,6 +59,10 @@ def fill_record(
     settings : CalorimeterSettings
     flush : bool
         Whether this fill carries the Q-method histograms.
+    waveforms : tuple of WaveformRecord
+        Whole waveforms beside the islands, in order of the crates.
+    straws : StrawRecord, optional
+        Hits of the trackers.
     """
     crates = []
     for calo, islands in enumerate(digits.islands):
@@ -87,33 +87,48 @@ def fill_record(
         time_us=when.microseconds,
         fill_index=when.sequence,
         calorimeters=tuple(crates),
+        clock=Trigger.counts(when.since_begin, config.detectors.clock_ppm),
+        waveforms=waveforms,
+        straws=straws,
     )
 
 
-def append_truth(
-    truth: TruthWriter,
-    serial: int,
-    muons: Bunch,
-    snapshots: list[Snapshot],
-    positrons: Positrons,
-    ends: Ends,
-    hits: Hits,
-    lost: LostMuons,
-    flights: Flights,
-    muon_hits: MuonHits,
-    deposits: CrystalDeposits,
-) -> None:
+def straw_record(hits: StrawHits | None, settings: StrawSettings) -> StrawRecord | None:
+    """Hits of the trackers as the raw file takes them; None where there are no trackers."""
+    return None if hits is None else StrawRecord(hits.channel, hits.tdc, round(settings.tdc_bin * 1e12))
+
+
+def append_truth(truth: TruthWriter, serial: int, muons: Bunch, snapshots: list[Snapshot], seen: Detected) -> None:
     """Add everything that is known of one fill to the truth file."""
     truth.append("muons", serial, muons._asdict())
     for snapshot in snapshots:
         columns = snapshot._asdict() | {"turn": np.full(snapshot.x.size, snapshot.turn)}
         truth.append("profile", serial, columns)
-    truth.append("positrons", serial, positrons._asdict() | {"fate": ends.fate})
-    truth.append("hits", serial, hits._asdict())
-    truth.append("crystals", serial, deposits._asdict())
-    columns = lost._asdict() | flights._asdict() | {"reason": lost.state, "energy": lost.energy}
+    truth.append("positrons", serial, seen.positrons._asdict() | {"fate": seen.ends.fate})
+    truth.append("hits", serial, seen.hits._asdict() | seen.leakage._asdict())
+    truth.append("crystals", serial, seen.deposits._asdict())
+    if seen.straws is not None:
+        truth.append("straw_hits", serial, _straw_truth(seen.straws, seen.crossings))
+    lost = seen.lost
+    columns = lost._asdict() | seen.flights._asdict() | {"reason": lost.state, "energy": lost.energy}
     truth.append("lost_muons", serial, columns)
-    truth.append("muon_hits", serial, muon_hits._asdict() | {"deposit": muon_hits.lost})
+    truth.append("muon_hits", serial, seen.muon_hits._asdict() | {"deposit": seen.muon_hits.lost})
+
+
+def _straw_truth(hits: StrawHits, crossings: Crossings) -> dict[str, Any]:
+    """Columns of /straw_hits: whose hit it is, and how far from the wire that positron passed."""
+    number, distance = np.full(hits.channel.size, -1), np.zeros(hits.channel.size)
+    known = hits.crossing >= 0
+    number[known] = crossings.number[hits.crossing[known]]
+    distance[known] = crossings.distance[hits.crossing[known]]
+    return {**hits._asdict(), "number": number, "distance": distance}
+
+
+def append_monitors(truth: TruthWriter, serial: int, monitors: Monitors) -> None:
+    """Add what the waveforms of the auxiliary detectors were made from."""
+    if monitors.records:
+        truth.append("monitors", serial, monitors.truth)
+    truth.append("harp_crossings", serial, monitors.crossings._asdict())
 
 
 def append_moments(truth: TruthWriter, serial: int, first_turn: int, result: TrackResult, reference: Reference) -> None:

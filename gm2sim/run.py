@@ -1,45 +1,26 @@
-"""The main job: from a configuration to raw files with the truth beside them; the chain itself is in chain.py."""
+"""The main job: from a configuration to its subruns, shared among ranks; a subrun is in subrun.py."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gm2sim import __version__
 from gm2sim.atomic import write_json
-from gm2sim.calibration import Calibration
-from gm2sim.chain import simulate_fill
-from gm2sim.config import Config, ConfigError, RunError
-from gm2sim.machine import Setup
+from gm2sim.config import Config, ConfigError
 from gm2sim.mpi import Ranks, ranks
-from gm2sim.outputs import SubrunPaths, claim_folder, make_folder, read_metadata, subrun_is_done, write_metadata
-from gm2sim.raw import RunWriter, run_tree
-from gm2sim.records import append_field, append_moments, append_truth, fill_record, readout
+from gm2sim.outputs import SubrunPaths, claim_folder, make_folder, read_metadata, subrun_is_done
+from gm2sim.setup import Setup
+from gm2sim.subrun import Watch, run_subrun
 from gm2sim.summary import Tally, summarise
-from gm2sim.timeline import fill_time, iso, serials
-from gm2sim.truth import TruthWriter
+from gm2sim.timeline import muon_fills
 from gm2sim.warm import compiled_set, warm_up
 from gpu import cache, threads
 from gpu.device import choose, choose_backend
-from gpu.rng import FillKey
 
 BACKENDS = ("auto", "cpu", "gpu")
-
-
-class Watch(Protocol):
-    """Whoever wants to see the progress of a run."""
-
-    def note(self, text: str, /) -> None:
-        """A line of text."""
-
-    def begin(self, fills: int, description: str, shown: bool) -> None:
-        """The work of this rank is known."""
-
-    def advance(self, muon_turns_per_second: float, /) -> None:
-        """One more fill is done."""
 
 
 def run(
@@ -103,7 +84,7 @@ def run(
                 tally.add_finished(read_metadata(paths.metadata), paths.raw.name)
         mine = job.share(todo)
         if watch:
-            fills = sum(len(serials(config, paths.subrun)) for paths in mine)
+            fills = sum(len(muon_fills(config, paths.subrun)) for paths in mine)
             watch.begin(fills, preset or "run", job.rank == 0)
         for paths in mine:
             run_subrun(setup, paths, preset, tally, watch)
@@ -123,80 +104,6 @@ def run(
         summary["wall_s"] = time.perf_counter() - started
         write_json(out / "summary.json", summary)
         return summary
-
-
-def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watch: Watch | None = None) -> None:
-    """Simulate one subrun and write its three files, the metadata last.
-
-    Parameters
-    ----------
-    setup : Setup
-    paths : SubrunPaths
-    preset : str
-        Name for people.
-    tally : Tally
-        Counts and times are added to it.
-    watch : Watch, optional
-    """
-    setup = setup.in_subrun(paths.subrun)
-    config = setup.config
-    numbers = serials(config, paths.subrun)
-    begin = fill_time(config.run.start_time, numbers[0])
-    own = Tally()
-    paths.clear()
-    tree = run_tree(
-        paths.run,
-        paths.subrun,
-        begin.seconds,
-        readout(config, setup.calorimeters),
-        _simulation(setup, preset),
-    )
-    histogram = setup.empty_histogram()
-    with (
-        TruthWriter(paths.truth, _truth_attributes(setup, paths, preset)) as truth,
-        RunWriter(paths.raw, paths.run, paths.subrun, tree) as raw,
-    ):
-        append_field(truth, setup.ring.storage)
-        for index, serial in enumerate(numbers):
-            key = FillKey(config.run.seed, paths.run, paths.subrun, index)
-            fill_start = time.perf_counter()
-            before = own.counts["muon_turns"]
-            when = fill_time(config.run.start_time, serial)
-            fill = simulate_fill(setup.after(when.since_begin), key, histogram, own)
-            flush = (index + 1) % config.daq.q_flush_fills == 0
-            with own.stage("raw file"):
-                raw.write_muon_fill(fill_record(fill.digits, when, config, setup.calorimeters, flush=flush))
-            with own.stage("truth file"):
-                append_truth(
-                    truth,
-                    serial,
-                    fill.muons,
-                    fill.snapshots,
-                    fill.positrons,
-                    fill.ends,
-                    fill.hits,
-                    fill.lost,
-                    fill.flights,
-                    fill.muon_hits,
-                    fill.deposits,
-                )
-                for snapshot, stretch in zip(fill.snapshots, fill.stretches, strict=True):
-                    append_moments(truth, serial, snapshot.turn, stretch, setup.ring.reference)
-            if flush and histogram is not None:
-                histogram[:] = 0
-            if watch:
-                watch.advance((own.counts["muon_turns"] - before) / (time.perf_counter() - fill_start))
-    if raw.written is None:
-        raise RunError(f"'{paths.raw}' was not written")
-    end = fill_time(config.run.start_time, numbers[-1])
-    write_metadata(paths, config, {
-        "preset": preset, "backend": setup.backend, "conditions": setup.conditions.version,
-        "first_event": numbers[0], "last_event": numbers[-1], "event_count": len(numbers),
-        "start_time": iso(begin.seconds), "end_time": iso(end.seconds),
-        "counts": own.counts, "seconds": dict(own.seconds), "raw": raw.written.facts(),
-    })  # fmt: skip
-    own.raw_files, own.raw_bytes = 1, raw.written.size
-    tally.add(own)
 
 
 def _backend(asked: str, local_rank: int) -> str:
@@ -233,26 +140,3 @@ def _claimed(out: Path, config: Config, job: Ranks, *, resume: bool, force: bool
         if lock is not None and lock.is_locked:
             Path(lock.lock_file).unlink(missing_ok=True)  # while held: whoever comes next makes a new one
             lock.release()
-
-
-def _simulation(setup: Setup, preset: str) -> dict[str, Any]:
-    """What a raw file says of its making, under /Simulation of the run database."""
-    return {
-        "simulated": True,
-        "version": __version__,
-        "preset": preset,
-        "config_hash": setup.config.hash,
-        "configuration": setup.config.model_dump(mode="json"),
-        "conditions": setup.conditions.version,
-        "calibration": Calibration.of(setup.calorimeters, setup.constants.counts_per_gev).as_tree(),
-    }
-
-
-def _truth_attributes(setup: Setup, paths: SubrunPaths, preset: str) -> dict[str, Any]:
-    reference = setup.ring.reference
-    return {
-        "simulated": True, "version": __version__, "preset": preset, "run": paths.run, "subrun": paths.subrun,
-        "seed": setup.config.run.seed, "config_hash": setup.config.hash, "config": setup.config.model_dump_json(),
-        "anomaly": setup.config.physics.anomaly, "b0_t": reference.b0, "p0_gev": reference.p0_gev, "r0_m": reference.r0,
-        "field": setup.ring.storage.label,
-    }  # fmt: skip

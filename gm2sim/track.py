@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from gm2sim.atomic import atomic_path
-from gm2sim.bunch_file import TRACK_FORMAT, write_native
+from gm2sim.bunch.file import TRACK_FORMAT, write_native
 from gm2sim.config import Config, ConfigError
 from gm2sim.machine import Ring
 from gm2sim.muons import Bunch
@@ -91,7 +91,7 @@ def track(
     ----------
     config : Config
     bunch : str or Path
-        Muons in any form of :mod:`gm2sim.bunch_file`.
+        Muons in any form of :mod:`gm2sim.bunch.file`.
     turns : int
     out : str or Path
         HDF5 file, see docs/formats.md; it appears whole or not at all.
@@ -116,7 +116,7 @@ def track(
     Raises
     ------
     ConfigError
-        The request cannot be carried out; for the file of muons, its :class:`gm2sim.bunch_table.BunchFileError`.
+        The request cannot be carried out; for the file of muons, its :class:`gm2sim.bunch.table.BunchFileError`.
     """
     from gm2sim.terminal import turn_bar
 

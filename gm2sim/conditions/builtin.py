@@ -1,36 +1,66 @@
-"""The constants that the program draws itself, the same for every run."""
+"""The constants that the program draws itself: the same for every run, but for what the temperature does."""
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import lru_cache
 
-from detectors.digitizer import ChannelConstants, DigitizerSettings, channel_constants
+from detectors.calorimeter import CalorimeterSettings
+from detectors.channels import ChannelConstants
+from detectors.straw_constants import StrawConstantsSettings, straw_constants
+from gm2sim.conditions.calorimeter import as_columns
+from gm2sim.conditions.folders import OOF_CORRECTION, STRAW_STATUS, TRACKER_MODULES, TRACKER_STATIONS
 from gm2sim.conditions.interval import EVERY_RUN, Interval
 from gm2sim.conditions.table import Table, known_folder
+from gm2sim.conditions.trackers import straw_columns
+
+_OF_TRACKERS = {TRACKER_MODULES.name, TRACKER_STATIONS.name, STRAW_STATUS.name}
+
+
+def _at_begin(subrun: int) -> float:
+    """Every subrun at the begin of run."""
+    return 0.0
 
 
 class BuiltinConditions:
-    """Constants drawn from the settings of the digitisers: one set, for all runs.
+    """Constants drawn from the settings of the detectors.
 
     Parameters
     ----------
-    settings : DigitizerSettings
-        Means, spreads, and the seed that names the set.
+    settings : CalorimeterSettings
+        Means, spreads, effects, and the seed that names the set.
+    seconds : function of a subrun
+        Time of its middle since the begin of run [s], for the temperature.
+    straws : StrawConstantsSettings, optional
+        Of the trackers; the defaults if not given.
     """
 
     version = "built in"
 
-    def __init__(self, settings: DigitizerSettings) -> None:
+    def __init__(
+        self,
+        settings: CalorimeterSettings,
+        seconds: Callable[[int], float] = _at_begin,
+        straws: StrawConstantsSettings | None = None,
+    ) -> None:
         self._settings = settings
-
-    @cached_property
-    def _constants(self) -> ChannelConstants:
+        self._seconds = seconds
+        self._straws = straws or StrawConstantsSettings()
         # A kernel draws them: not before the kernels of a run are compiled.
-        return channel_constants(self._settings)
+        self._constants = lru_cache(maxsize=4)(self._draw)
+
+    def _draw(self, subrun: int) -> ChannelConstants:
+        return self._settings.constants(self._settings.gain.kelvin(self._seconds(subrun)))
+
+    def _changes(self, folder: str) -> bool:
+        return folder == OOF_CORRECTION.name and self._settings.gain.temperature
 
     def interval(self, folder: str, run: int, subrun: int = 0) -> Interval:
-        """Every run there is; see :class:`gm2sim.conditions.Conditions`."""
-        known_folder(folder)
-        return EVERY_RUN
+        """Every run there is, or one subrun for the temperature; see :class:`gm2sim.conditions.Conditions`."""
+        return Interval((run, subrun), (run, subrun)) if self._changes(known_folder(folder).name) else EVERY_RUN
 
     def table(self, folder: str, run: int, subrun: int = 0) -> Table:
         """The constants of a folder; see :class:`gm2sim.conditions.Conditions`."""
-        return Table.of(known_folder(folder), self.interval(folder, run, subrun), self._constants._asdict())
+        known = known_folder(folder)
+        if folder in _OF_TRACKERS:
+            return Table.of(known, EVERY_RUN, straw_columns(straw_constants(self._straws))[folder])
+        constants = self._constants(subrun if self._changes(folder) else 0)
+        return Table.of(known, self.interval(folder, run, subrun), as_columns(constants)[folder])

@@ -119,9 +119,11 @@ class FileConditions:
 
 
 def write_conditions(
-    conditions: Conditions, path: Path, tag: str, *, run: int = 1, subrun: int = 0, force: bool = False
+    conditions: Conditions, path: Path, tag: str, *, run: int = 1, subruns: int = 1, force: bool = False
 ) -> None:
-    """Write the constants of one subrun as a file to edit, valid from run 1 on; it reads back to the same bits.
+    """Write the constants of a run as a file to edit; it reads back to the same bits.
+
+    The first table of a folder is valid from run 1 on; one that differs in later subruns is followed by theirs.
 
     Parameters
     ----------
@@ -129,8 +131,8 @@ def write_conditions(
     path : Path
     tag : str
         Name of this set of constants.
-    run, subrun : int
-        Which constants.
+    run, subruns : int
+        Which constants: those of the run's subruns 0 to subruns - 1.
     force : bool
         Replace a file.
 
@@ -144,7 +146,13 @@ def write_conditions(
     if not path.parent.is_dir():
         raise ConditionsError(f"there is no folder '{path.parent}': make it or choose another --out")
     pieces = [f"{_HEAD}\nformat = {_quoted(FORMAT)}\ntag = {_quoted(tag)}\n"]
-    pieces += [_written(conditions.table(name, run, subrun)) for name in FOLDERS]
+    for name in FOLDERS:
+        subrun = 0
+        while subrun < subruns:
+            table = conditions.table(name, run, subrun)
+            pieces.append(_written(table, f"[{run}, {subrun}]" if subrun else "1"))
+            last = table.interval.last
+            subrun = last[1] + 1 if last[0] == run else subruns
     write_text(path, "".join(pieces))
 
 
@@ -154,11 +162,11 @@ def _quoted(text: str) -> str:
     return toml_value(text)
 
 
-def _written(table: Table) -> str:
+def _written(table: Table, first: str) -> str:
     columns = "".join(f"# {column.title}: {column.meaning}\n" for column in table.folder.columns)
     rows = "".join(f"{','.join(map(repr, row))}\n" for row in table.rows())
-    name, meaning = table.folder.name, table.folder.meaning
-    return f'\n# {meaning}\n{columns}[[folders.{name}]]\nfirst = 1\ntable = """\n{",".join(table.titles)}\n{rows}"""\n'
+    head = f"\n# {table.folder.meaning}\n{columns}[[folders.{table.folder.name}]]\nfirst = {first}\n"
+    return f'{head}table = """\n{",".join(table.titles)}\n{rows}"""\n'
 
 
 def _read(path: Path) -> tuple[_Content, str]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.shower import CALORIMETERS, CRYSTALS
+from detectors.straws import LAYERS, MODULES, STATIONS, WIRES
 
 
 class Key(NamedTuple):
@@ -28,6 +29,8 @@ class Column(NamedTuple):
     name, unit, meaning : str
     lowest, highest : float
         In ``unit``, both allowed.
+    whole : bool
+        Only whole numbers are allowed.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Column(NamedTuple):
     meaning: str
     lowest: float
     highest: float
+    whole: bool = False
 
     @property
     def title(self) -> str:
@@ -93,5 +97,119 @@ CALO_PEDESTAL = Folder(
     ),
 )
 
-FOLDERS = {folder.name: folder for folder in (CALO_GAIN, CALO_PEDESTAL)}
+INFILL_GAIN = Folder(
+    "infill_gain",
+    "sag of the gain within a fill",
+    CRYSTAL,
+    (
+        Column("amplitude", "", "sag at injection, 1 - amplitude exp(-t/tau)", 0.0, 0.9),
+        Column("tau", "us", "time constant of that sag", 0.1, 1e4),
+        Column("drop_per_gev", "1/GeV", "sag that a pulse adds for those after it", 0.0, 0.1),
+        Column("tau_pulse", "us", "time constant of that sag", 0.1, 1e4),
+    ),
+)
+STDP = Folder(
+    "stdp",
+    "short-term double pulses: pixels that recover from the pulse before",
+    CRYSTAL,
+    (
+        Column("amplitude", "1/GeV", "share of the height that a pulse takes from one right behind it", 0.0, 1.0),
+        Column("tau", "ns", "time constant of the recovery", 0.1, 1e5),
+    ),
+)
+OOF_CORRECTION = Folder(
+    "oof_correction",
+    "out-of-fill gain, as the temperature changes it",
+    CRYSTAL,
+    (Column("gain", "", "gain of the whole subrun over that of the calibration", 0.1, 10.0),),
+)
+LIGHT_YIELD = Folder(
+    "light_yield",
+    "light that the crystals give",
+    CRYSTAL,
+    (Column("light_yield", "1/GeV", "photoelectrons for 1 GeV", 1.0, 1e5),),
+)
+PULSE_TEMPLATE = Folder(
+    "pulse_template",
+    "shape of the pulses, (1 - exp(-t/rise))^3 exp(-t/fall), of particles and of the laser",
+    CRYSTAL,
+    # A pulse is cut at 25 ns: with a fall of 4 ns 0.4 % of its height is left there.
+    tuple(
+        Column(f"{kind}{part}", "ns", f"{part} time of a pulse of {source}", 0.1, 4.0)
+        for kind, source in (("", "particles"), ("laser_", "the laser"))
+        for part in ("rise", "fall")
+    ),
+)
+TIME_ALIGNMENT = Folder(
+    "time_alignment",
+    "time offsets of the calorimeter channels: their sum is how late a channel shows a pulse",
+    CRYSTAL,
+    (
+        Column("calo_offset", "ns", "offset of the calorimeter", -1e4, 1e4),
+        Column("xtal_offset", "ns", "offset of the crystal in it", -1e3, 1e3),
+    ),
+)
+CHANNEL_STATUS = Folder(
+    "channel_status",
+    "dead and noisy calorimeter channels",
+    CRYSTAL,
+    (
+        Column("status", "", "0 good, 1 dead (no pulses), 2 noisy (opens no island)", 0.0, 2.0, True),
+        Column("noise_factor", "", "noise over that of the configuration", 0.0, 1000.0),
+    ),
+)
+
+LASER_LIGHT = Folder(
+    "laser_light",
+    "light of the laser in the calorimeter channels",
+    CRYSTAL,
+    (Column("light", "GeV", "of the mean pulse, as the energy of a positron that makes as much", 1e-3, 100.0),),
+)
+
+_PLACE = ("x", "y", "z")
+STATION = Key("station", 0, STATIONS - 1)  # in scallops 12 and 18
+MODULE = Key("module", 0, MODULES - 1)
+TRACKER_MODULES = Folder(
+    "tracker_align_internal",
+    "where the modules of a tracker station are instead of where they should be, in the station's frame",
+    (STATION, MODULE),
+    (
+        *(Column(f"shift_{axis}", "um", f"shift along {axis}", -1e4, 1e4) for axis in _PLACE),
+        *(Column(f"turn_{axis}", "mrad", f"turn about {axis} through its middle", -50, 50) for axis in _PLACE),
+    ),
+)
+TRACKER_STATIONS = Folder(
+    "tracker_align_external",
+    "the same of the stations as a whole",
+    (STATION,),
+    (
+        *(Column(f"shift_{axis}", "mm", f"shift along {axis}", -50, 50) for axis in _PLACE),
+        *(Column(f"turn_{axis}", "mrad", f"turn about {axis} through its middle", -50, 50) for axis in _PLACE),
+    ),
+)
+STRAW_STATUS = Folder(
+    "straw_status",
+    "dead straws of the trackers",
+    (STATION, MODULE, Key("layer", 0, LAYERS - 1), Key("wire", 0, WIRES - 1)),
+    (Column("status", "", "0 good, 1 dead", 0.0, 1.0, True),),
+)
+
+FOLDERS = {
+    folder.name: folder
+    for folder in (
+        CALO_GAIN,
+        CALO_PEDESTAL,
+        INFILL_GAIN,
+        STDP,
+        OOF_CORRECTION,
+        LIGHT_YIELD,
+        PULSE_TEMPLATE,
+        TIME_ALIGNMENT,
+        CHANNEL_STATUS,
+        LASER_LIGHT,
+        TRACKER_MODULES,
+        TRACKER_STATIONS,
+        STRAW_STATUS,
+    )
+}
 """All folders by name."""

@@ -1,26 +1,39 @@
 """Which conditions a configuration means."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from detectors.digitizer import DigitizerSettings
+from detectors.calorimeter import CalorimeterSettings
+from detectors.straw_constants import StrawConstantsSettings
 from gm2sim.conditions.builtin import BuiltinConditions
 from gm2sim.conditions.file import FileConditions
 from gm2sim.conditions.table import Conditions
 
 
-def open_conditions(file: str, settings: DigitizerSettings) -> Conditions:
+def open_conditions(
+    file: str,
+    settings: CalorimeterSettings,
+    seconds: Callable[[int], float] | None = None,
+    straws: StrawConstantsSettings | None = None,
+) -> Conditions:
     """The constants of a file, or those that the program draws.
 
     Parameters
     ----------
     file : str
         ``conditions.file`` of the configuration; empty for the built-in ones.
-    settings : DigitizerSettings
+    settings : CalorimeterSettings
         What the built-in ones are drawn from.
+    seconds : function of a subrun, optional
+        Time of its middle since the begin of run [s], for the built-in temperature.
+    straws : StrawConstantsSettings, optional
+        What those of the trackers are drawn from.
 
     Raises
     ------
     ConditionsError
         The file cannot be read or holds something wrong.
     """
-    return FileConditions(Path(file)) if file else BuiltinConditions(settings)
+    if file:
+        return FileConditions(Path(file))
+    return BuiltinConditions(settings, seconds or (lambda subrun: 0.0), straws)

@@ -76,10 +76,14 @@ class Table:
             values[channel] = numbers[column.name]
             # Written so that NaN is out of bounds too.
             wrong = ~((values >= column.lowest) & (values <= column.highest))
+            wrong |= column.whole & (values != np.floor(values))
             if wrong.any():
                 first = int(np.argmax(wrong))
-                _refuse(where, f"{column.name} = {values[first]:g} of {folder.channel(first)} is out of bounds: give "
-                        f"{column.lowest:g} to {column.highest:g} {column.unit}")  # fmt: skip
+                kind = "whole numbers from " if column.whole else ""
+                bounds = f"give {kind}{column.lowest:g} to {column.highest:g} {column.unit}".rstrip()
+                _refuse(
+                    where, f"{column.name} = {values[first]:g} of {folder.channel(first)} is out of bounds: {bounds}"
+                )
             columns[column.name] = values
         return cls.of(folder, interval, columns)
 

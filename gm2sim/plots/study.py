@@ -1,14 +1,18 @@
 """The picture of a study: its curves side by side, whatever the study."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gm2sim.plots.style import INK, PALETTE, Plot, dress, legend, points
+from gm2sim.plots.style import COLOUR_MAP, INK, PALETTE, Plot, dress, legend, points
 
 if TYPE_CHECKING:
-    from gm2sim.studies.outcome import Outcome
+    from matplotlib.axes import Axes
 
+    from gm2sim.studies.outcome import Image, Outcome
+
+_ABREAST = 4  # panels in a row
 _MANY = 200  # points: smaller and paler beyond
 
 
@@ -22,10 +26,12 @@ def study_plot(outcome: "Outcome") -> Plot:
     """
     panels = outcome.panels
     lines = max((len(panel.curves) for panel in panels if len(panel.curves) > 1), default=0)
-    plot = Plot(4.2 * max(len(panels), 2), 3.6 + 0.17 * lines)
+    rows = math.ceil(len(panels) / _ABREAST)
+    across = math.ceil(len(panels) / rows)
+    plot = Plot(4.2 * max(across, 2), (3.6 + 0.17 * lines) * rows)
     columns: dict[str, np.ndarray] = {}
     for number, panel in enumerate(panels):
-        axes = dress(plot.add_subplot(1, len(panels), number + 1), panel.x_label, panel.y_label, panel.title)
+        axes = dress(plot.add_subplot(rows, across, number + 1), panel.x_label, panel.y_label, panel.title)
         for curve, colour in zip(panel.curves, (PALETTE * len(panel.curves))[: len(panel.curves)], strict=True):
             x, y = np.asarray(curve.x, float), np.asarray(curve.y, float)
             if curve.line:
@@ -40,6 +46,8 @@ def study_plot(outcome: "Outcome") -> Plot:
                 )  # fmt: skip
             columns |= {f"{number + 1}: {panel.x_label}, {curve.label}": x}
             columns |= {f"{number + 1}: {panel.y_label}, {curve.label}": y}
+        if panel.image is not None:
+            columns |= _draw_image(plot, axes, panel.image, number + 1)
         if len(panel.curves) > 1:
             # Above the axes: some panels are full of points.
             legend(axes, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, fontsize=8)
@@ -47,3 +55,22 @@ def study_plot(outcome: "Outcome") -> Plot:
                   color=INK, fontsize=10.5, x=0.01, ha="left")  # fmt: skip
     plot.describe(f"{outcome.summary}. {outcome.result}.", **columns)
     return plot
+
+
+def _draw_image(plot: Plot, axes: "Axes", image: "Image", number: int) -> dict[str, np.ndarray]:
+    """Draw an image with its scale; returns its columns for the table, a row for each cell that holds something."""
+    x, y = np.asarray(image.x_edges, float), np.asarray(image.y_edges, float)
+    values = np.ma.masked_invalid(np.asarray(image.values, float))
+    mesh = axes.pcolormesh(x, y, values, cmap=COLOUR_MAP)
+    axes.grid(visible=False)
+    bar = plot.colorbar(mesh, ax=axes)
+    bar.set_label(image.label, color=INK, fontsize=9)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=8, labelcolor=INK, color=INK)
+    row, column = np.nonzero(~np.ma.getmaskarray(values))
+    centre_x, centre_y = 0.5 * (x[1:] + x[:-1]), 0.5 * (y[1:] + y[:-1])
+    return {
+        f"{number}: {axes.get_xlabel()}": centre_x[column],
+        f"{number}: {axes.get_ylabel()}": centre_y[row],
+        f"{number}: {image.label}": np.asarray(values[row, column], float),
+    }

@@ -5,13 +5,15 @@ samples are views of the file. The reader shares no code with the writer: each i
 """
 
 from gm2sim.raw.check import Problem, check
-from gm2sim.raw.decode import Island, Islands, QHistogram, Trigger
+from gm2sim.raw.decode import Island, Islands, QHistogram, StrawWords, Trigger
+from gm2sim.raw.decode_waveforms import Waveforms
 from gm2sim.raw.dump import dump, dump_lines, ls
 from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.event import Event
 from gm2sim.raw.odb import Readout, run_tree
 from gm2sim.raw.reader import RawRun, open_run
-from gm2sim.raw.record import CalorimeterRecord, FillRecord, HistogramRecord
+from gm2sim.raw.record import CalorimeterRecord, FillRecord, HistogramRecord, StrawRecord
+from gm2sim.raw.wfd5 import WaveformRecord
 from gm2sim.raw.writer import RunWriter, WrittenFile
 
 __all__ = [
@@ -27,7 +29,11 @@ __all__ = [
     "RawRun",
     "Readout",
     "RunWriter",
+    "StrawRecord",
+    "StrawWords",
     "Trigger",
+    "WaveformRecord",
+    "Waveforms",
     "WrittenFile",
     "check",
     "dump",

@@ -11,9 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from gm2sim.raw.midas import Bank, Buffer, Tid, words
-from gm2sim.raw.record import CRYSTALS, CalorimeterRecord, FillRecord
+from gm2sim.raw.record import CRYSTALS, CalorimeterRecord, FillRecord, StrawRecord
+from gm2sim.raw.wfd5 import Trigger, payloads
 
-MUON_FILL = 1  # fill types of the experiment: 1 muon, 2 laser, 3 pedestal, 4 asynchronous
+FAMILIES = {1: "C", 2: "L", 3: "P"}
+"""First letter of a crate's banks by type of fill: 1 muon, 2 laser, 3 pedestal."""
+STRAW_VERSION = 0x47530001  # "GS", 1: the words of STRW are ours, those of the experiment are not public
 MAX_ISLANDS = 2**15 - 1  # their number is a signed 16-bit word
 _ISLAND_HEADER = 8  # bytes before the samples of an island
 _SAMPLE = 2  # bytes
@@ -29,7 +32,9 @@ def trigger(fill: FillRecord) -> Parts:
     """
     if not 0 <= fill.fill_index < 16:
         raise ValueError(f"fill index {fill.fill_index} is outside the supercycle's 0..15")
-    mask = MUON_FILL << 1 | fill.fill_index << 4
+    if fill.fill_type not in FAMILIES:
+        raise ValueError(f"fill type {fill.fill_type} is not known: give 1 (muon), 2 (laser) or 3 (pedestal)")
+    mask = fill.fill_type << 1 | fill.fill_index << 4
     return [words([fill.trigger, mask, *[fill.time_s, fill.time_us] * 3], Tid.DWORD)]
 
 
@@ -77,6 +82,13 @@ def q_histogram(crate: CalorimeterRecord) -> Parts | None:
     return [head, words(histogram.counts.reshape(-1), Tid.INT)]
 
 
+def straw_hits(straws: StrawRecord) -> Parts:
+    """STRW: version word, width of a TDC bin [ps], number of hits; then channel and TDC bin of each hit."""
+    head = words([STRAW_VERSION, straws.bin_ps, straws.channel.size], Tid.DWORD)
+    hits = np.stack([straws.channel, straws.tdc], axis=1).astype(np.int32)
+    return [head, words(hits.view(np.uint32).reshape(-1), Tid.DWORD)]
+
+
 class CrateKind(NamedTuple):
     """A kind of bank that every crate may send: prefix of the name, word type, and what fills it."""
 
@@ -94,15 +106,24 @@ CRATE_KINDS = (
 
 
 def fill_banks(fill: FillRecord) -> Iterator[Bank]:
-    """All banks of a muon fill in the order of the merged event: the master's, then crate by crate.
+    """All banks of a fill in the order of the merged event: the master's, the trackers', then crate by crate.
 
     Parameters
     ----------
     fill : FillRecord
     """
     yield Bank("TRIG", Tid.DWORD, trigger(fill))
-    for number, crate in enumerate(fill.calorimeters, start=1):
-        for kind in CRATE_KINDS:
-            parts = kind.parts(crate)
-            if parts is not None:
-                yield Bank(f"{kind.prefix}{number:02d}", kind.tid, parts)
+    if fill.straws is not None:
+        yield Bank("STRW", Tid.DWORD, straw_hits(fill.straws))
+    told = Trigger(fill.trigger, fill.fill_type, fill.clock)
+    whole = {record.crate: list(payloads(record, told)) for record in fill.waveforms}
+    if len(whole) < len(fill.waveforms):
+        raise ValueError("a crate has two records of waveforms: give it one")
+    for number in sorted({*range(1, len(fill.calorimeters) + 1), *whole}):
+        if number <= len(fill.calorimeters):
+            for kind in CRATE_KINDS:
+                parts = kind.parts(fill.calorimeters[number - 1])
+                if parts is not None:
+                    yield Bank(f"{kind.prefix}{number:02d}", kind.tid, parts)
+        if number in whole:
+            yield Bank(f"{FAMILIES[fill.fill_type]}R{number:02d}", Tid.SHORT, whole[number])

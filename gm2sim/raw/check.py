@@ -10,14 +10,17 @@ import numpy as np
 
 from gm2sim.raw import decode
 from gm2sim.raw.checksum import Checksums
+from gm2sim.raw.decode_waveforms import sums_of, waveforms
 from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, Event, RawBank, failure
 from gm2sim.raw.reader import open_run
 
 _MAGIC = 0x494D
 _BANK32 = 0x11
-_TYPES = {"TRIG": 6, "CP": 9, "CS": 6, "CT": 5, "CQ": 6}
-_ORDER = ("CP", "CS", "CT", "CQ")  # within a crate
+_RAW = {"CR": 1, "LR": 2, "PR": 3}  # whole waveforms, by type of fill
+_TYPES = {"TRIG": 6, "STRW": 6, "CP": 9, "CS": 6, "CT": 5, "CQ": 6, **dict.fromkeys(_RAW, 5)}
+_ORDER = ("CP", "CS", "CT", "CQ", *_RAW)  # within a crate
+_STRAWS = 2048
 _ADC_MIN, _ADC_MAX = -2048, 2047  # 12 bits, signed
 _CRYSTALS = 54
 
@@ -65,7 +68,14 @@ class _Layout:
     def of(cls, odb: dict[str, Any]) -> Self:
         names = _branch(odb, "Equipment")
         numbers = [name[5:] for name in names if name[:5] == "AMC13"] if isinstance(names, dict) else []
-        crates = tuple(sorted(int(number) for number in numbers if _is_crate(number)))
+        # Crates of auxiliary detectors send whole waveforms only, and not in every file.
+        crates = tuple(
+            sorted(
+                int(number)
+                for number in numbers
+                if _is_crate(number) and _branch(names, f"AMC13{number}", "Settings", "TQ01") is not None
+            )
+        )
         first = f"AMC13{min(crates, default=1):02d}"
         settings = _branch(odb, "Equipment", first, "Settings", "TQ01")
         return cls(_whole(settings, "waveform length"), _whole(settings, "Calo sum time decimation"), crates)
@@ -211,6 +221,8 @@ class _Walk:
             yield Problem(event.offset, "missing", serial, name)
 
     def _missing(self, event: Event) -> list[str]:
+        if event.fill_type != 1:
+            return []
         kinds = ["CP", "CT"]
         if self._layout.decimation:
             kinds.append("CS")
@@ -271,6 +283,31 @@ class _Walk:
                 yield f"island {i} has samples outside 12 bits"
                 return
 
+    def straws(self, event: Event, bank: RawBank) -> Iterator[str]:
+        """STRW: channels that exist, sorted by channel and time."""
+        found = decode.straw_words(bank.data, failure(self._path, bank))
+        if np.any((found.channel < 0) | (found.channel >= _STRAWS)):
+            yield f"a hit of no straw: channels are 0 to {_STRAWS - 1}"
+        order = found.channel.astype(np.int64) * 2**33 + found.tdc
+        if self._strict and np.any(order[1:] < order[:-1]):
+            yield f"hit {int(np.argmax(order[1:] < order[:-1])) + 1} is out of order"
+
+    def waveforms(self, event: Event, bank: RawBank) -> Iterator[str]:
+        """CRnn, LRnn, PRnn: answers to this trigger, check sums, samples of 12 bits."""
+        fail = failure(self._path, bank)
+        found = waveforms(bank.data, fail)
+        if found.fill_type != _RAW[bank.name[:2]]:
+            yield f"waveforms of a fill of type {found.fill_type}"
+        if "TRIG" in event.banks and found.trigger != event.trigger.number & 0xFFFFFF:
+            yield f"it answers trigger {found.trigger}, not {event.trigger.number}"
+        if not self._strict:
+            return
+        yield from sums_of(bank.data, fail)
+        for channel, samples in zip(found.channels, found.samples, strict=True):
+            if samples.min() < _ADC_MIN or samples.max() > _ADC_MAX:
+                yield f"channel {channel} has samples outside 12 bits"
+                return
+
 
 _EXAMINE: dict[str, Callable[[_Walk, Event, RawBank], Iterator[str]]] = {
     "TRIG": _Walk.trigger,
@@ -278,6 +315,8 @@ _EXAMINE: dict[str, Callable[[_Walk, Event, RawBank], Iterator[str]]] = {
     "CS": _Walk.calo_sum,
     "CT": _Walk.islands,
     "CQ": _Walk.q_histogram,
+    "STRW": _Walk.straws,
+    **dict.fromkeys(_RAW, _Walk.waveforms),
 }
 
 

@@ -108,6 +108,24 @@ class QHistogram(NamedTuple):
     samples_per_bin: int
 
 
+class StrawWords(NamedTuple):
+    """The STRW bank.
+
+    Attributes
+    ----------
+    channel : int32 array (k,)
+        ((station 8 + module) 4 + layer) 32 + wire.
+    tdc : int32 array (k,)
+        Bins since the bunch centre left the inflector.
+    bin_ps : int
+        Width of a bin [ps].
+    """
+
+    channel: NDArray[np.int32]
+    tdc: NDArray[np.int32]
+    bin_ps: int
+
+
 def trigger(data: memoryview, fail: Fail) -> Trigger:
     """Decode TRIG: eight unsigned words."""
     words = _words(data, "<u4", fail)
@@ -177,6 +195,22 @@ def islands(data: memoryview, fail: Fail) -> Islands:
         fail(2 * place, f"{words.size - place} words are left over after {count} islands")
     heads = words[np.array(first, np.intp)[:, None] + np.arange(-4, 0)].view("<i4").reshape(-1, 2)
     return Islands(heads[:, 0], heads[:, 1], _signed(data, 8), crystals, first, words)
+
+
+def straw_words(data: memoryview, fail: Fail) -> StrawWords:
+    """Decode STRW, version 1 of our own layout; the columns are views."""
+    words = _words(data, "<i4", fail)
+    if words.size < 3:
+        fail(0, f"{words.size} words are fewer than the 3 of its header")
+    version, width, count = words[:3].tolist()
+    if version != 0x47530001:
+        fail(0, f"version word 0x{version & 0xFFFFFFFF:08x} is not known")
+    if width <= 0:
+        fail(4, f"bins of {width} ps cannot be")
+    if words.size != 3 + 2 * count:
+        fail(8, f"{count} hits need {3 + 2 * count} words, there are {words.size}")
+    hits = words[3:].reshape(-1, 2)
+    return StrawWords(hits[:, 0], hits[:, 1], width)
 
 
 def _words(data: memoryview, dtype: str, fail: Fail) -> NDArray[Any]:

@@ -74,11 +74,15 @@ def dump_lines(tree: Any, indent: int = 0) -> Iterator[str]:
 def _head(event: Event) -> dict[str, Any]:
     return {
         "byte": event.offset,
-        "kind": _KINDS.get(event.event_id, "fill" if event.event_id == 1 else f"event id {event.event_id}"),
+        "kind": _KINDS.get(event.event_id, _fill(event) if event.event_id == 1 else f"event id {event.event_id}"),
         "serial": event.serial,
         "time": event.time,
         "bytes": event.size,
     }
+
+
+def _fill(event: Event) -> str:
+    return {2: "laser fill", 3: "pedestal fill"}.get(event.fill_type if "TRIG" in event.banks else 1, "fill")
 
 
 def _kinds(event: Event) -> str:
@@ -105,9 +109,10 @@ def _find(run: RawRun, wanted: str) -> Event:
 
 
 def _content(event: Event, bank: RawBank) -> Any:
-    decoded = _DECODED.get(bank.name if bank.name == "TRIG" else bank.name[:2])
-    if decoded is not None and (bank.name == "TRIG" or bank.name[2:].isdecimal()):
-        return decoded(event, 0 if bank.name == "TRIG" else int(bank.name[2:]))
+    whole = bank.name in ("TRIG", "STRW")
+    decoded = _DECODED.get(bank.name if whole else bank.name[:2])
+    if decoded is not None and (whole or bank.name[2:].isdecimal()):
+        return decoded(event, 0 if whole else int(bank.name[2:]))
     dtype = np.dtype(_WORDS.get(bank.type, "u1"))
     return np.frombuffer(bank.data[: bank.data.nbytes // dtype.itemsize * dtype.itemsize], dtype).tolist()
 
@@ -123,6 +128,22 @@ def _histogram(event: Event, crate: int) -> dict[str, Any]:
     return {} if found is None else {**found._asdict(), "counts": found.counts.tolist()}
 
 
+def _straws(event: Event) -> dict[str, Any]:
+    found = event.straws()
+    return {} if found is None else {key: np.asarray(value).tolist() for key, value in found._asdict().items()}
+
+
+def _waveforms(event: Event, crate: int) -> dict[str, Any]:
+    found = event.waveforms(crate)
+    rows = [
+        {"channel": channel, "waveform": number, "samples": one.tolist()}
+        for channel, samples in zip(found.channels, found.samples, strict=True)
+        for number, one in enumerate(samples)
+    ]
+    head = {"fill_type": found.fill_type, "trigger": found.trigger, "clock": found.clock, "gap": found.gap}
+    return {**head, "waveforms": rows}
+
+
 def _sum(event: Event, crate: int) -> list[int]:
     found = event.calo_sum(crate)
     return [] if found is None else found.tolist()
@@ -133,6 +154,8 @@ _DECODED: dict[str, Callable[[Event, int], Any]] = {
     "CP": lambda event, crate: event.pedestals(crate).tolist(),
     "CS": _sum,
     "CT": _islands,
+    "STRW": lambda event, _: _straws(event),
+    **dict.fromkeys(("CR", "LR", "PR"), lambda event, crate: _waveforms(event, crate)),
     "CQ": _histogram,
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gm2sim.raw import decode
+from gm2sim.raw.decode_waveforms import Waveforms, waveforms
 from gm2sim.raw.errors import RawFormatError
 
 BEGIN_OF_RUN, END_OF_RUN, MESSAGE = 0x8000, 0x8001, 0x8002
@@ -157,6 +158,25 @@ class Event:
         """Place in the accelerator's supercycle, 0..15."""
         return self.trigger.fill_index
 
+    @property
+    def fill_type(self) -> int:
+        """1 muon, 2 laser, 3 pedestal, 4 asynchronous."""
+        return self.trigger.fill_type
+
+    @property
+    def waveform_crates(self) -> list[int]:
+        """Numbers of the crates that sent whole waveforms, auxiliary detectors (above 24) among them."""
+        return sorted(int(name[2:]) for name in self.banks if _is_raw(name))
+
+    def waveforms(self, crate: int) -> Waveforms:
+        """Whole waveforms of a crate of :attr:`waveform_crates`."""
+        name = next((name for name in self.banks if _is_raw(name) and int(name[2:]) == crate), f"CR{crate:02d}")
+        return self._decoded(name, waveforms)
+
+    def straws(self) -> decode.StrawWords | None:
+        """Hits of the straw trackers, or None when they were not written."""
+        return self._decoded("STRW", decode.straw_words) if "STRW" in self.banks else None
+
     def islands(self, crate: int) -> decode.Islands:
         """Islands of crate 1..24, as a sequence of (time, length, samples (54, length))."""
         return self._decoded(f"CT{crate:02d}", decode.islands)
@@ -205,6 +225,10 @@ def failure(path: Path, bank: RawBank) -> decode.Fail:
         raise RawFormatError(path, bank.data_offset + offset, bank.name, what)
 
     return fail
+
+
+def _is_raw(name: str) -> bool:
+    return name[0] in "CLPA" and name[1] == "R" and name[2:].isdecimal()
 
 
 def _printable(name: bytes) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gm2sim.raw.wfd5 import WaveformRecord
+
 CRYSTALS = 54  # 9 columns x 6 rows a calorimeter
 
 
@@ -80,8 +82,36 @@ class CalorimeterRecord:
 
 
 @dataclass(frozen=True)
+class StrawRecord:
+    """Hits of both tracker stations in one fill.
+
+    Parameters
+    ----------
+    channel : int array (k,)
+        ((station 8 + module) 4 + layer) 32 + wire.
+    tdc : int array (k,)
+        Time in bins since the bunch centre left the inflector; it may be negative.
+    bin_ps : int
+        Width of a bin [ps].
+
+    Raises
+    ------
+    ValueError
+        The arrays do not fit together.
+    """
+
+    channel: NDArray[np.integer]
+    tdc: NDArray[np.integer]
+    bin_ps: int = 625
+
+    def __post_init__(self) -> None:
+        if self.channel.shape != self.tdc.shape:
+            raise ValueError(f"{self.channel.size} channels of straws but {self.tdc.size} times")
+
+
+@dataclass(frozen=True)
 class FillRecord:
-    """One muon fill as it goes into the raw file.
+    """One fill as it goes into the raw file: of muons, or a pulse of the laser or a look at the pedestals.
 
     Parameters
     ----------
@@ -94,7 +124,14 @@ class FillRecord:
     fill_index : int
         Place of the fill in the accelerator's supercycle, 0..15.
     calorimeters : tuple of CalorimeterRecord
-        The crates 01, 02, ... in order.
+        The crates 01, 02, ... in order; none in fills without muons.
+    fill_type : int
+        1 muon, 2 laser, 3 pedestal.
+    clock : int
+        Counts of the 40 MHz clock at the trigger since the begin of run.
+    waveforms : tuple of WaveformRecord
+        Whole waveforms, in order of the crates.
+    straws : StrawRecord, optional
     """
 
     serial: int
@@ -102,4 +139,8 @@ class FillRecord:
     time_s: int
     time_us: int
     fill_index: int
-    calorimeters: tuple[CalorimeterRecord, ...]
+    calorimeters: tuple[CalorimeterRecord, ...] = ()
+    fill_type: int = 1
+    clock: int = 0
+    waveforms: tuple[WaveformRecord, ...] = ()
+    straws: StrawRecord | None = None

@@ -96,8 +96,8 @@ class RunWriter:
             raise self._named(err) from None
         return self
 
-    def write_muon_fill(self, fill: FillRecord) -> None:
-        """Append one fill as a merged event.
+    def write_fill(self, fill: FillRecord) -> None:
+        """Append one fill, of whatever type, as a merged event.
 
         Parameters
         ----------

@@ -7,6 +7,8 @@ Each study is one file: a function of a :class:`gm2sim.studies.case.Case` under 
 :func:`gm2sim.studies.registry.study`, named here.
 """
 
+from gm2sim.studies.acceptance import acceptance
+from gm2sim.studies.acceptance_map import Acceptance, load_acceptance
 from gm2sim.studies.cbo import cbo
 from gm2sim.studies.differential_decay import differential_decay
 from gm2sim.studies.e_field import e_field
@@ -30,8 +32,10 @@ from gm2sim.studies.scraping import scraping
 from gm2sim.studies.sensitivity import sensitivity
 
 __all__ = [
+    "Acceptance",
     "Outcome",
     "Study",
+    "acceptance",
     "cbo",
     "differential_decay",
     "e_field",
@@ -40,6 +44,7 @@ __all__ = [
     "injection_efficiency",
     "kick_scan",
     "kicker_transient",
+    "load_acceptance",
     "momentum_time",
     "muon_loss",
     "n_scan",

@@ -11,6 +11,7 @@ from gm2sim.studies.registry import studies
 from gm2sim.studies.reproduce import Correction
 
 _PICTURES = (".png", ".svg", ".pdf")
+_DATA_FILES = (".h5", ".hdf5")
 
 
 def list_rows() -> list[dict[str, str]]:
@@ -61,6 +62,31 @@ def check_picture(path: Path | None) -> None:
     """
     if path is not None and path.suffix not in _PICTURES:
         raise ConfigError(f"--plot {path} does not end in {', '.join(_PICTURES)}: give the file such an ending")
+
+
+def check_save(name: str, path: Path | None) -> None:
+    """Refuse --save for a study that makes no map, or to a file of another kind, before the work begins.
+
+    Raises
+    ------
+    ConfigError
+        With the studies that make one.
+    """
+    if path is None:
+        return
+    makers = [one.name for one in studies().values() if one.saves]
+    if name not in makers:
+        raise ConfigError(
+            f"the study {name} makes nothing for --save {path}: leave it out, or make {', '.join(makers)}"
+        )
+    if path.suffix not in _DATA_FILES:
+        raise ConfigError(f"--save {path} does not end in {', '.join(_DATA_FILES)}: give the file such an ending")
+
+
+def save_data(found: Outcome, path: Path) -> None:
+    """Write what the study made besides numbers and curves."""
+    if found.data is not None:
+        found.data.save(path)
 
 
 def save_plot(found: Outcome, path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,13 +89,30 @@ class Curve(NamedTuple):
     line: bool = False
 
 
+class Image(NamedTuple):
+    """A quantity over a plane: values (rows, columns) between the edges of columns (x) and rows (y); NaN: nothing."""
+
+    label: str
+    x_edges: ArrayLike
+    y_edges: ArrayLike
+    values: ArrayLike
+
+
 class Panel(NamedTuple):
-    """One pair of axes with its curves; labels carry the units."""
+    """One pair of axes with its curves, or with an image; labels carry the units."""
 
     x_label: str
     y_label: str
     curves: tuple[Curve, ...]
     title: str = ""
+    image: Image | None = None
+
+
+class Savable(Protocol):
+    """What a study makes besides numbers and curves."""
+
+    def save(self, path: Path) -> None:
+        """Write it to an HDF5 file, which appears whole or not at all."""
 
 
 class Finding(NamedTuple):
@@ -103,6 +121,7 @@ class Finding(NamedTuple):
     table: tuple[Number, ...]
     panels: tuple[Panel, ...]
     remark: str = ""
+    data: Savable | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,6 +144,8 @@ class Outcome:
         Muons asked for, seed of their random numbers, and how far all were tracked together.
     seconds : float
         Wall time, compiling included.
+    data : object or None
+        What can be saved, where the study makes more than numbers and curves.
     """
 
     study: str
@@ -137,6 +158,7 @@ class Outcome:
     seed: int
     muon_turns: int
     seconds: float
+    data: Savable | None = field(default=None, repr=False)
 
     @property
     def result(self) -> Number:

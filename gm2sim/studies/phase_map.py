@@ -81,12 +81,9 @@ def phase_map(case: Case, decays: int) -> PhaseMap:
     decays : int
         Before the threshold takes five out of six.
     """
-    born, vector = _decays(case, decays)
+    born, vector = isotropic_decays(case, decays, case.config.fit.threshold_gev)
     block = np.arange(born.n) * BLOCKS // born.n
-    side = np.arange(-4, 5) * _SPACING
-    x, y = (axis.ravel() for axis in np.meshgrid(side, side[side >= -1e-9]))
-    inside = np.hypot(x, y) < _RADIUS
-    x, y = x[inside], y[inside]
+    x, y = upper_grid()
     fields = field_tables(case.storage, quad_settings(case.config), case.tables.ring)
     geometry, key = Geometry(ring=case.tables.ring), FillKey(case.seed, case.config.run.run, 0, 0)
     vectors, counts = np.zeros((BLOCKS, x.size), np.complex128), np.zeros(x.size, np.int64)
@@ -100,13 +97,30 @@ def phase_map(case: Case, decays: int) -> PhaseMap:
     return _smooth(x, y, vectors, counts)
 
 
-def _decays(case: Case, decays: int) -> tuple[Positrons, Vectors]:
-    """Positrons above the threshold, and the asymmetry vector of each."""
+def upper_grid() -> tuple[Floats, Floats]:
+    """Places of the maps, 10 mm apart, on and above the midplane: ring and calorimeters are alike below."""
+    side = np.arange(-4, 5) * _SPACING
+    x, y = (axis.ravel() for axis in np.meshgrid(side, side[side >= -1e-9]))
+    inside = np.hypot(x, y) < _RADIUS
+    return x[inside], y[inside]
+
+
+def isotropic_decays(case: Case, decays: int, least: float) -> tuple[Positrons, Vectors]:
+    """Positrons of isotropic decays on the design orbit, and the asymmetry vector a (n_s + i n_x) of each.
+
+    Parameters
+    ----------
+    case : Case
+    decays : int
+        Spread evenly around the ring.
+    least : float [GeV]
+        Only positrons above this energy are returned.
+    """
     muons = Bunch.empty(decays).with_momentum(case.delta_magic, case.reference)
     muons = muons._replace(theta=2.0 * math.pi * np.mod(_GOLDEN * np.arange(decays), 1.0))
     muons.state[:] = State.DECAYED
     born = decay(muons, case.reference, FillKey(case.seed, case.config.run.run, 0, 0), 0.0)
-    born = Positrons._make(np.ascontiguousarray(c[born.energy > case.config.fit.threshold_gev]) for c in born)
+    born = Positrons._make(np.ascontiguousarray(c[born.energy > least]) for c in born)
     gamma = float(muons.energy[0]) / MASS
     boost = math.sqrt(gamma**2 - 1.0)
     energy, along = gamma * born.energy - boost * born.ps, gamma * born.ps - boost * born.energy

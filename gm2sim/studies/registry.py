@@ -35,6 +35,8 @@ class Study:
         Default size.
     run : function
         Makes it.
+    saves : bool
+        Whether its outcome has data to save.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Study:
     key: str
     muons: int
     run: StudyFunction
+    saves: bool = False
 
     def published(self, data_set: str) -> Published | None:
         """The value to compare with."""
@@ -51,7 +54,9 @@ class Study:
 _STUDIES: dict[str, Study] = {}
 
 
-def study(name: str, *, key: str = "", muons: int) -> Callable[[Callable[[Case], Finding]], StudyFunction]:
+def study(
+    name: str, *, key: str = "", muons: int, saves: bool = False
+) -> Callable[[Callable[[Case], Finding]], StudyFunction]:
     """Enter a function of a :class:`Case` into the registry; the first line of its docstring says what it is.
 
     Parameters
@@ -62,6 +67,8 @@ def study(name: str, *, key: str = "", muons: int) -> Callable[[Callable[[Case],
         Quantity of the published table that its result is compared with.
     muons : int
         Muons tracked when nothing else is asked for: under two minutes on two cores.
+    saves : bool
+        Whether its finding has data to save.
     """
 
     def enter(function: Callable[[Case], Finding]) -> StudyFunction:
@@ -78,10 +85,10 @@ def study(name: str, *, key: str = "", muons: int) -> Callable[[Callable[[Case],
             return Outcome(
                 study=name, summary=summary, data_set=data_set, table=(first, *others), panels=finding.panels,
                 remark=finding.remark, muons=case.muons, seed=case.seed, muon_turns=case.muon_turns,
-                seconds=time.perf_counter() - begin,
+                seconds=time.perf_counter() - begin, data=finding.data,
             )  # fmt: skip
 
-        entry = Study(name, summary, key, muons, run)
+        entry = Study(name, summary, key, muons, run, saves)
         _STUDIES[name] = entry
         return run
 

@@ -1,5 +1,7 @@
 """Short fills and their whole waveforms, to compare with what is made only where it is needed."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from detectors.calorimeter import CalorimeterSettings
@@ -11,6 +13,7 @@ from detectors.digitizer import (
     pulse_table,
     synthesise,
 )
+from detectors.gain import GainSettings
 from detectors.shower import CALORIMETERS, CRYSTALS, CrystalDeposits
 from detectors.sipm import SipmSettings, detect
 from detectors.windows import every_calorimeter, rows_of
@@ -21,6 +24,15 @@ SHORT = DigitizerSettings(samples=SAMPLES, q_last_sample=6000)
 SETTINGS = CalorimeterSettings(digitizer=SHORT)
 CONSTANTS = channel_constants(SHORT)
 SHAPE = pulse_table(SETTINGS.sipm, SHORT)
+# Every effect at once, as no run has it: the noise is lower by what the channels share.
+CROWD = CalorimeterSettings(
+    sipm=SipmSettings(light_yield_spread=0.1, shape_spread=0.05),
+    digitizer=replace(
+        SHORT, noise=3.0, common_noise=1.0, clock_ppm=20.0, calo_offset_spread=3e-9, xtal_offset_spread=2e-9,
+        dead_channels=20, noisy_channels=30,
+    ),
+    gain=GainSettings(sag=True, double_pulse=True, temperature=True),
+)  # fmt: skip
 
 
 def pulses_of(deposits: CrystalDeposits, key: FillKey, settings: DigitizerSettings = SHORT) -> Pulses:
@@ -30,10 +42,11 @@ def pulses_of(deposits: CrystalDeposits, key: FillKey, settings: DigitizerSettin
 
 def pulse(calo: int, crystal: int, start: float, height: float) -> Pulses:
     """Return one pulse."""
-    return Pulses(np.array([calo * CRYSTALS + crystal]), np.array([start]), np.array([height]))
+    channel = np.array([calo * CRYSTALS + crystal])
+    return Pulses(channel, np.array([start]), np.array([height]), channel)
 
 
-def whole_waveforms(pulses: Pulses, key: FillKey, settings: DigitizerSettings = SHORT) -> np.ndarray:
+def every_waveform(pulses: Pulses, key: FillKey, settings: DigitizerSettings = SHORT) -> np.ndarray:
     """Make every sample of every channel, (24, 54, samples) [counts]."""
     windows = every_calorimeter(0, settings.samples - 1)
     rows, blocks, touching = rows_of(windows, pulses, settings, SHAPE)

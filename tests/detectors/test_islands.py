@@ -3,20 +3,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detectors.calorimeter import CalorimeterSettings, chop_windows, digitise_fill, measure_pedestals
-from detectors.digitizer import Pulses
+from detectors.calorimeter import (
+    CalorimeterSettings,
+    chop_windows,
+    digitise_fill,
+    measure_pedestals,
+    whole_waveforms,
+)
+from detectors.digitizer import CHANNELS, Pulses, opens_islands
 from detectors.islands import Islands
 from detectors.shower import deposit
 from detectors.windows import every_calorimeter, find_windows
 from tests.detectors.fills import (
     CONSTANTS,
+    CROWD,
     SAMPLES,
     SETTINGS,
     SHAPE,
     SHORT,
+    every_waveform,
     pulse,
     pulses_of,
-    whole_waveforms,
 )
 from tests.detectors.showers import KEY, spread_hits, straight_hits
 
@@ -51,7 +58,7 @@ def same(a: list[Islands], b: list[Islands]) -> bool:
 
 def test_islands_are_those_of_the_whole_waveforms_chopped_by_hand():
     digits = digitise_fill(crowded(), KEY, SETTINGS)
-    whole = whole_waveforms(pulses_of(crowded(), KEY), KEY)
+    whole = every_waveform(pulses_of(crowded(), KEY), KEY)
     found = 0
     for calo, islands in enumerate(digits.islands):
         expected = chopped_by_hand(whole[calo], digits.pedestals[calo])
@@ -60,6 +67,27 @@ def test_islands_are_those_of_the_whole_waveforms_chopped_by_hand():
             assert np.array_equal(islands.waveforms(j), whole[calo, :, start : start + length])
         found += len(expected)
     assert found > 100
+
+
+def test_islands_with_every_effect_on_are_those_of_the_whole_waveforms() -> None:
+    """Common noise, noisy and dead channels, offsets, clock, shapes and gains: nothing is missed in a window."""
+    constants = CROWD.constants(1.0)
+    deposits = crowded()
+    digits = digitise_fill(deposits, KEY, CROWD, constants=constants)
+    every = np.arange(CHANNELS)
+    whole = whole_waveforms(deposits, KEY, CROWD, constants, every).reshape(24, 54, SAMPLES)
+    opening = opens_islands(constants, CROWD.digitizer)
+    assert (~opening).sum() == 50
+    found = 0
+    for calo, islands in enumerate(digits.islands):
+        good = opening[calo]
+        expected = chopped_by_hand(whole[calo][good], digits.pedestals[calo][good])
+        assert expected == list(zip(islands.start.tolist(), islands.length.tolist(), strict=True))
+        for j, (start, length) in enumerate(expected):
+            assert np.array_equal(islands.waveforms(j), whole[calo, :, start : start + length])
+        found += len(expected)
+    assert found > 100
+    np.testing.assert_array_equal(digits.pedestals, whole[..., :100].mean(axis=2).astype(np.float32))
 
 
 def test_islands_and_tags_equal_those_from_the_whole_fill_as_one_window():
@@ -99,7 +127,8 @@ def test_one_pulse_is_kept_with_samples_before_and_after():
 @pytest.mark.parametrize(("gap", "islands"), [(12.0, 1), (30.0, 1), (60.0, 2)])
 def test_neighbouring_pulses_share_an_island_when_their_windows_meet(gap, islands):
     start = np.array([2000.4, 2000.4 + gap])
-    pulses = Pulses(np.array([9 * 54 + 40, 9 * 54 + 2]), start, np.array([800.0, 800.0]))
+    channel = np.array([9 * 54 + 40, 9 * 54 + 2])
+    pulses = Pulses(channel, start, np.array([800.0, 800.0]), channel)
     pulses = Pulses(*(column[np.argsort(pulses.channel)] for column in pulses))
     found, _ = islands_of(pulses)
     assert len(found[9].start) == islands
@@ -133,7 +162,7 @@ def test_empty_fill_has_pedestals_and_no_islands():
 
 def test_pedestal_is_the_mean_of_the_first_hundred_samples():
     digits = digitise_fill(crowded(), KEY, SETTINGS)
-    first = whole_waveforms(pulses_of(crowded(), KEY), KEY)[..., :100]
+    first = every_waveform(pulses_of(crowded(), KEY), KEY)[..., :100]
     assert np.array_equal(digits.pedestals, first.mean(axis=2).astype(np.float32))
 
 

@@ -10,9 +10,9 @@ from tests.detectors.fills import (
     SETTINGS,
     SHAPE,
     SHORT,
+    every_waveform,
     pulse,
     pulses_of,
-    whole_waveforms,
 )
 from tests.detectors.showers import KEY, spread_hits
 
@@ -23,7 +23,7 @@ ROUNDED = SHORT.noise**2 + 1 / 12
 def fill():
     """Return digits and whole waveforms of the same fill."""
     deposits = deposit(spread_hits(300, 5, (0.0, 6.5e-6)), KEY)
-    return digitise_fill(deposits, KEY, SETTINGS), whole_waveforms(pulses_of(deposits, KEY), KEY)
+    return digitise_fill(deposits, KEY, SETTINGS), every_waveform(pulses_of(deposits, KEY), KEY)
 
 
 def test_calorimeter_sum_differs_from_the_summed_waveforms_by_noise_alone(fill):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fields.ring import RING
-from gm2sim.bunch_frame import Frame, into_ring
-from gm2sim.bunch_table import Table
+from gm2sim.bunch.frame import Frame, into_ring
+from gm2sim.bunch.table import Table
 from gm2sim.config import ConfigError
 from tracking.muon import LIGHT_SPEED, MASS, reference
 

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detectors.digitizer import DigitizerSettings, channel_constants
+from detectors.calorimeter import CalorimeterSettings
+from detectors.digitizer import DigitizerSettings
+from detectors.gain import GainSettings
 from gm2sim.__main__ import main
 from gm2sim.calibration import Calibration
 from gm2sim.conditions import (
@@ -27,6 +29,7 @@ from gm2sim.conditions import (
     require,
     write_conditions,
 )
+from gm2sim.conditions.calorimeter import as_columns
 from gm2sim.conditions.interval import WITHOUT_END, Subrun, Validity
 from gm2sim.conditions.show import channels, overview
 from gm2sim.config import Config, load
@@ -42,6 +45,8 @@ SMALL = {
     "daq.q_flush_fills": 1,
 }  # fmt: skip
 
+ALL_ON = CalorimeterSettings(gain=GainSettings(sag=True, double_pulse=True, temperature=True))
+
 
 class Given:
     """Conditions of two arrays, for all runs."""
@@ -49,13 +54,14 @@ class Given:
     version = "given"
 
     def __init__(self, gain: Floats, pedestal: Floats) -> None:
-        self._columns = {"counts_per_gev": gain, "pedestal": pedestal, "even_odd": 0.5 * np.sign(pedestal)}
+        changed = {"counts_per_gev": gain, "pedestal": pedestal, "even_odd": 0.5 * np.sign(pedestal)}
+        self._columns = as_columns(ALL_ON.constants(1.0)._replace(**changed))
 
     def interval(self, folder: str, run: int, subrun: int = 0) -> Interval:
         return Interval((1, 0), (WITHOUT_END, WITHOUT_END))
 
     def table(self, folder: str, run: int, subrun: int = 0) -> Table:
-        return Table.of(FOLDERS[folder], self.interval(folder, run), self._columns)
+        return Table.of(FOLDERS[folder], self.interval(folder, run), self._columns[folder])
 
 
 def gain_text(gain: Floats) -> str:
@@ -87,8 +93,8 @@ def read(tmp_path: Path) -> Callable[[str], FileConditions]:
 
 
 def test_built_in_constants_are_those_that_the_digitiser_draws_for_every_run() -> None:
-    settings = DigitizerSettings(gain_spread=0.1)
-    drawn = channel_constants(settings)
+    settings = CalorimeterSettings(digitizer=DigitizerSettings(gain_spread=0.1))
+    drawn = settings.constants()
     for at in ((1, 0), (15921, 7), (2**24 - 1, 99_999)):
         for name, mine, theirs in zip(
             drawn._fields, calorimeter_constants(BuiltinConditions(settings), *at), drawn, strict=True
@@ -97,7 +103,7 @@ def test_built_in_constants_are_those_that_the_digitiser_draws_for_every_run() -
 
 
 def test_tables_cannot_be_written_to() -> None:
-    table = BuiltinConditions(DigitizerSettings()).table("calo_gain", 1)
+    table = BuiltinConditions(CalorimeterSettings()).table("calo_gain", 1)
     with pytest.raises(ValueError, match="read-only"):
         table["counts_per_gev"][0, 0] = 1.0
 
@@ -246,7 +252,7 @@ def test_a_folder_that_is_missing_is_named_with_the_run(read: Callable[[str], Fi
     conditions = read(GOOD)
     with pytest.raises(ConditionsError, match=r"my\.toml.*calo_pedestal, which run 15921 needs.*conditions write"):
         calorimeter_constants(conditions, 15921)
-    for known in (conditions, BuiltinConditions(DigitizerSettings())):
+    for known in (conditions, BuiltinConditions(CalorimeterSettings())):
         with pytest.raises(ConditionsError, match="no folder of conditions 'calo_gian': did you mean 'calo_gain'"):
             known.table("calo_gian", 1)
 
@@ -294,7 +300,7 @@ def test_show_lists_folders_and_channels(capsys: pytest.CaptureFixture[str], tmp
     for source in ((), ("--set", f"conditions.file={path}")):
         assert gm2sim("conditions", "show", "run1a", "--run", "7", "--json", *source) == 0
         rows = json.loads(capsys.readouterr().out)
-        assert [row["column"] for row in rows] == ["counts_per_gev", "pedestal", "even_odd"]
+        assert [row["column"] for row in rows][:3] == ["counts_per_gev", "pedestal", "even_odd"]
         # Mean of 1296 channels whose spread is 17 %: 0.5 % of 612.
         assert rows[0]["mean"] == pytest.approx(612.0, abs=5 * 612 * 0.17 / 36)
         assert gm2sim("conditions", "show", "run1a", "--folder", "calo_gain", "--json", *source) == 0
@@ -314,7 +320,7 @@ def test_show_lists_folders_and_channels(capsys: pytest.CaptureFixture[str], tmp
 
 
 def test_rows_for_people_are_those_of_the_table() -> None:
-    known = BuiltinConditions(DigitizerSettings())
+    known = BuiltinConditions(CalorimeterSettings())
     table = known.table("calo_gain", 1)["counts_per_gev"]
     assert overview(known, 1)[0]["lowest"] == table.min()
     assert [row["counts_per_gev [counts/GeV]"] for row in channels(known, "calo_gain", 1)] == table.ravel().tolist()
@@ -397,7 +403,8 @@ FACTORS = np.random.default_rng(5).uniform(0.8, 1.25, SHAPE)
 def edited_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Constants as the command writes them for subrun 0, and other gains in subrun 1."""
     path = tmp_path_factory.mktemp("edited") / "edited.toml"
-    assert gm2sim("conditions", "write", "gasgun", "--out", str(path)) == 0
+    numbers = [word for key in ("run.fills", "run.subruns") for word in ("--set", f"{key}={SMALL[key]}")]
+    assert gm2sim("conditions", "write", "gasgun", "--out", str(path), *numbers) == 0
     text = path.read_text()
     gain = FileConditions(path).table("calo_gain", 1)["counts_per_gev"]
     text = text.replace("[[folders.calo_gain]]\nfirst = 1\n", "[[folders.calo_gain]]\nfirst = [1, 0]\nlast = [1, 0]\n")

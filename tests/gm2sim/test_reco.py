@@ -35,8 +35,8 @@ def fit(rows: np.ndarray, noise: float = 4.0) -> Found:
     n, length = rows.shape
     samples = np.clip(np.rint(1750 - rows), -2048, 2047).astype(np.int16)
     found = Found.empty(n)
-    waves = Waveforms(samples.ravel(), np.arange(n) * length, np.full(n, length), np.full(n, 1750.0))
-    fit_pulses(n, waves, calibration(noise=noise).template, found)
+    waves = Waveforms(samples.ravel(), np.arange(n) * length, np.full(n, length), np.full(n, 1750.0), np.zeros(n, int))
+    fit_pulses(n, waves, calibration(noise=noise).templates, found)
     return found
 
 
@@ -44,7 +44,7 @@ def write_run(path: Path, fills: list[FillRecord], tree: dict) -> None:
     readout = Readout(calo_sum=False, histogram=False)
     with RunWriter(path, 7, 0, run_tree(7, 0, 1_500_000_000, readout, tree)) as writer:
         for fill in fills:
-            writer.write_muon_fill(fill)
+            writer.write_fill(fill)
 
 
 def record(serial: int, calorimeters: list[CalorimeterRecord]) -> FillRecord:
@@ -83,6 +83,22 @@ def test_two_pulses_of_a_crystal_are_split(separation_ns: float) -> None:
     # Noise of 4 counts on at least 200; neighbours 2.4 samples apart share some of it.
     assert np.median(np.abs(first / h[two] - 1)) < 0.02
     assert np.median(np.abs(second / g[two] - 1)) < 0.02
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.1, 10.0])
+@pytest.mark.parametrize("separation_ns", [5.0, 7.5, 10.0, 11.0, 12.5, 15.0])
+def test_pulses_5_ns_and_more_apart_are_always_resolved(separation_ns: float, ratio: float) -> None:
+    """From 0.5 GeV on if equal, and 0.2 GeV before or behind 2 GeV, where the window of one ends in the other."""
+    rng = np.random.default_rng(6)
+    n = 200
+    first, second = {1.0: (306.0, 306.0), 0.1: (1224.0, 122.4), 10.0: (122.4, 1224.0)}[ratio]
+    t = 8 + rng.uniform(0, 1, n)
+    rows = np.stack([waveform([a, a + separation_ns / 1.25], [first, second]) for a in t])
+    found = fit(rows + rng.normal(0, 4, rows.shape))
+    assert ((found.height > 0).sum(axis=1) == 2).mean() >= (1.0 if ratio == 1.0 else 0.99)
+    order = np.argsort(found.start[:, :2], axis=1)
+    heights = np.take_along_axis(found.height[:, :2], order, axis=1)
+    assert np.mean(np.abs(heights / [first, second] - 1.0).max(axis=1) < 0.2) >= 0.98
 
 
 def test_overlapping_pulses_keep_their_summed_height() -> None:

@@ -55,11 +55,17 @@ def test_stage_numbers_are_never_renumbered():
         "FILL": 9,
         "MUON_SCATTERING": 10,
         "RESAMPLING": 11,
+        "ALBEDO": 13,
+        "COMMON_NOISE": 14,
+        "LASER": 15,
         "STRAW_SCATTERING": 20,
         "STRAW_CLUSTERS": 21,
         "STRAW_DRIFT": 22,
         "STRAW_CROSSTALK": 23,
         "STRAW_NOISE": 24,
+        "STRAW_CONSTANTS": 25,
+        "MONITOR": 30,
+        "HARP_SCATTERING": 31,
         "RANDOMISATION": 64,
     }
 

@@ -66,7 +66,7 @@ def write(tree: dict[str, Any]) -> Callable[[Path, list[FillRecord]], WrittenFil
     def write_file(path: Path, fills: list[FillRecord]) -> WrittenFile:
         with RunWriter(path, 17, 3, tree) as writer:
             for fill in fills:
-                writer.write_muon_fill(fill)
+                writer.write_fill(fill)
         assert writer.written is not None
         return writer.written
 
@@ -94,5 +94,5 @@ def tiny_file(tmp_path: Path) -> Path:
     with RunWriter(path, 17, 3, tree) as writer:
         for serial, lengths in enumerate([[2, 1], []]):
             record = make_crate(rng, lengths, samples_per_fill=320)
-            writer.write_muon_fill(FillRecord(serial, serial + 1, START + serial, 7, serial, (record,)))
+            writer.write_fill(FillRecord(serial, serial + 1, START + serial, 7, serial, (record,)))
     return path

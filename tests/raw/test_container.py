@@ -33,7 +33,7 @@ def one_island_fill() -> FillRecord:
 def test_fill_is_written_byte_for_byte_as_the_format_says(tmp_path: Path) -> None:
     path = tmp_path / "a.mid"
     with RunWriter(path, 5, 0, MINIMAL) as writer:
-        writer.write_muon_fill(one_island_fill())
+        writer.write_fill(one_island_fill())
     content = path.read_bytes()
 
     banks = bank(b"TRIG", 6, struct.pack("<8I", 1, 0b1001_0010, 101, 999_999, 101, 999_999, 101, 999_999))

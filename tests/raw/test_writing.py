@@ -61,7 +61,7 @@ def test_existing_file_is_not_overwritten(raw_file: Path, fills: list[FillRecord
 def test_failure_in_the_block_leaves_nothing(tmp_path: Path, fills: list[FillRecord], tree: dict[str, Any]) -> None:
     def fail_after_one_fill() -> None:
         with RunWriter(tmp_path / "a.mid", 17, 3, tree) as writer:
-            writer.write_muon_fill(fills[0])
+            writer.write_fill(fills[0])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -191,7 +191,7 @@ def test_a_write_error_swallowed_inside_the_block_publishes_nothing(
         with RunWriter(tmp_path / "a.mid", 17, 3, tree) as writer:
             faults.arm(1, errno.ENOSPC)
             with pytest.raises(OSError, match=r"a\.mid"):
-                writer.write_muon_fill(fills[0])
+                writer.write_fill(fills[0])
             faults.arm(0, 0)
 
     with pytest.raises(OSError, match=r"a\.mid"):

@@ -6,13 +6,13 @@ import pytest
 from decay.michel import lab_spectrum
 from gm2sim.config import Config
 from gm2sim.studies.case import Case
-from gm2sim.studies.phase_map import _decays, _smooth
+from gm2sim.studies.phase_map import _smooth, isotropic_decays
 
 
 def test_asymmetry_vector_of_all_decays_is_the_closed_form(ideal: Config) -> None:
     decays = 200_000
     case = Case(ideal, 16)
-    born, vector = _decays(case, decays)
+    born, vector = isotropic_decays(case, decays, ideal.fit.threshold_gev)
     energies = np.linspace(ideal.fit.threshold_gev, 3.1, 20_001)
     number, polarised = (np.trapezoid(part, energies) for part in lab_spectrum(energies, case.reference.gamma0))
     assert born.n / decays == pytest.approx(number, abs=5 * np.sqrt(number / decays))

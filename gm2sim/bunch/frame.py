@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fields.ring import TWO_PI
 from fields.ring import Ring as Layout
-from gm2sim.bunch_table import Table, check_weights
+from gm2sim.bunch.table import Table, check_weights
 from gm2sim.config import ConfigError
 from gm2sim.config.errors import nearest
 from tracking.bunch import Bunch, momentum
@@ -97,7 +97,7 @@ class Frame:
 
 
 def into_ring(table: Table, frame: Frame, reference: Reference) -> Table:
-    """The columns of :mod:`gm2sim.bunch_table` of muons in a straight frame.
+    """The columns of :mod:`gm2sim.bunch.table` of muons in a straight frame.
 
     With the yaw a and the plane z0, X = frame.x + x cos a + (z - z0) sin a and S = (z - z0) cos a - x sin a, the
     momenta and spins turn alike; then straight on by -S: X -= S p_x/p_s, Y -= S p_y/p_s, t -= S E/(p_s c). In the

@@ -1,7 +1,7 @@
 """Files of muons: read and written in our own HDF5 form, as text with units, as BLTrackFile and as openPMD.
 
 The HDF5 form holds one data set a column, with unit and meaning as attributes, and the reference momentum that the
-transverse momenta are taken over; it gives back every bit. All forms go through :mod:`gm2sim.bunch_table`.
+transverse momenta are taken over; it gives back every bit. All forms go through :mod:`gm2sim.bunch.table`.
 """
 
 import importlib
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gm2sim.atomic import atomic_path
-from gm2sim.bunch_frame import Frame, into_ring, out_of_ring
-from gm2sim.bunch_table import COLUMNS, MOMENTUM, SPECIES, BunchFileError, Table, in_units, to_bunch
-from gm2sim.bunch_text import bltrack_lines, csv_lines, read_bltrack, read_csv
+from gm2sim.bunch.frame import Frame, into_ring, out_of_ring
+from gm2sim.bunch.table import COLUMNS, MOMENTUM, SPECIES, BunchFileError, Table, in_units, to_bunch
+from gm2sim.bunch.text import bltrack_lines, csv_lines, read_bltrack, read_csv
 from gm2sim.config import Config, ConfigError
 from tracking.bunch import INTEGER_FIELDS, Bunch, State
 from tracking.muon import Reference
@@ -42,7 +42,7 @@ def read_bunch(
     ----------
     path : str or Path
     config : Config
-        Seed and precession phase, see :func:`gm2sim.bunch_table.to_bunch`.
+        Seed and precession phase, see :func:`gm2sim.bunch.table.to_bunch`.
     reference : Reference
         Of the ring.
     acceptance : float

@@ -14,8 +14,8 @@ from detectors.boundary import COLLIMATOR, PLATE, face_distance, metal_in_step, 
 from detectors.geometry import GeometryTables
 from detectors.straws import StrawTables
 from fields.total import FieldTables
-from gm2sim.tracks.fit import Fitted
 from gm2sim.tracks.path import PARAMETERS, move, start_in_ring
+from gm2sim.tracks.residuals import Fitted
 from gpu.kernel import Kernel, scalar
 from tracking.muon import LIGHT_SPEED, POSITRON_MASS
 

@@ -16,11 +16,12 @@ from decay.positron import decay
 from detectors.calorimeter import CalorimeterSettings, digitise_fill, light_of, measure_pedestals
 from detectors.digitizer import digitiser_pulses, pulse_table, synthesise
 from detectors.shower import deposit
-from detectors.transport import transport
+from detectors.transport import fly_positrons
 from detectors.windows import find_windows, rows_of
 from gm2sim.calibration import Calibration
-from gm2sim.chain import Fill, simulate_fill
+from gm2sim.chain import simulate_fill
 from gm2sim.config import load
+from gm2sim.fill import Fill
 from gm2sim.machine import Setup
 from gm2sim.raw import RunWriter, open_run, run_tree
 from gm2sim.raw.record import FillRecord
@@ -63,13 +64,19 @@ def _particles(setup: Setup, fill: Fill, repeats: int) -> list[Row]:
     """Muons drawn, decays, positrons to the faces, showers."""
     optics, reference = setup.ring.optics(), setup.ring.reference
     n, decayed = fill.muons.n, int((fill.muons.state == State.DECAYED).sum())
-    hits = max(fill.hits.calo.size, 1)
+    hits = max(fill.seen.hits.calo.size, 1)
     polarization = setup.config.beam.polarization
     stages = (
         ("muon drawn", n, lambda: sample(setup.beam, KEY, n, optics)),
         ("decay", decayed, lambda: decay(fill.muons, reference, KEY, polarization)),
-        ("positron to a face or lost", decayed, lambda: transport(fill.positrons, setup.fields, setup.geometry, KEY)),
-        ("shower of a hit, 54 crystals", hits, lambda: deposit(fill.hits, KEY, setup.calorimeters.shower)),
+        (
+            "positron to a calorimeter or lost",
+            decayed,
+            lambda: fly_positrons(
+                fill.seen.positrons, setup.fields, setup.geometry, KEY, setup.transport, setup.stations
+            ),
+        ),
+        ("shower of a hit, 54 crystals", hits, lambda: deposit(fill.seen.hits, KEY, setup.calorimeters.shower)),
     )
     return [
         Row(what, best_cpu(action, repeats) / max(count, 1) * 1e9, "ns", f"{count} in one fill")
@@ -81,7 +88,7 @@ def _digits(setup: Setup, fill: Fill, repeats: int) -> list[Row]:
     """Waveforms: a sample by itself, and all that the front ends do in a fill."""
     settings, constants = setup.calorimeters, setup.constants
     digitizer, shape = settings.digitizer, pulse_table(settings.sipm, settings.digitizer, constants)
-    pulses = digitiser_pulses(light_of(fill.deposits, KEY, settings, constants), constants, digitizer, shape)
+    pulses = digitiser_pulses(light_of(fill.seen.deposits, KEY, settings, constants), constants, digitizer, shape)
     pedestals = measure_pedestals(pulses, shape, constants, digitizer, KEY)
     windows = find_windows(pulses, constants, pedestals, digitizer, shape)
     rows, blocks, touching = rows_of(windows, pulses, digitizer, shape)
@@ -99,15 +106,15 @@ def _digits(setup: Setup, fill: Fill, repeats: int) -> list[Row]:
 
 def _front_ends(setup: Setup, fill: Fill, settings: CalorimeterSettings) -> float:
     """Time of all 24 front ends for one fill [s]."""
-    return best_cpu(lambda: digitise_fill(fill.deposits, KEY, settings, constants=setup.constants), 3)
+    return best_cpu(lambda: digitise_fill(fill.seen.deposits, KEY, settings, constants=setup.constants), 3)
 
 
 def _records(setup: Setup, fill: Fill, wanted_bytes: float) -> list[FillRecord]:
     """The fill as often as makes a file of some size."""
     config = setup.config
-    size = sum(islands.samples.nbytes for islands in fill.digits.islands) + 24 * 70_000 * config.daq.calo_sum
+    size = sum(islands.samples.nbytes for islands in fill.seen.digits.islands) + 24 * 70_000 * config.daq.calo_sum
     return [
-        fill_record(fill.digits, fill_time(config.run.start_time, serial), config, setup.calorimeters, flush=False)
+        fill_record(fill.seen.digits, fill_time(config, serial), config, setup.calorimeters, flush=False)
         for serial in range(max(1, math.ceil(wanted_bytes / size)))
     ]
 
@@ -116,7 +123,7 @@ def _raw_file(setup: Setup, fill: Fill, repeats: int, wanted_bytes: float = 2e8)
     """Raw file written and read back, and the light reconstruction of a fill."""
     config = setup.config
     records = _records(setup, fill, wanted_bytes)
-    begin = fill_time(config.run.start_time, 0).seconds
+    begin = fill_time(config, 0).seconds
     calibration = Calibration.of(setup.calorimeters, setup.constants)
     tree = run_tree(1, 0, begin, readout(config, setup.calorimeters), {"calibration": calibration.as_tree()})
     with tempfile.TemporaryDirectory() as folder:

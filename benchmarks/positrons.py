@@ -18,10 +18,11 @@ from decay import michel
 from decay.positron import Positrons, decay
 from detectors.geometry import Geometry
 from detectors.shower import ShowerSettings, spread
-from detectors.transport import Fate, Hits, transport
+from detectors.straws import CELLS, Stations
+from detectors.transport import Fate, Hits, TransportSettings, fly_positrons, transport
 from fields.quads import QuadSettings
 from fields.storage import StorageField
-from fields.total import field_tables
+from fields.total import FieldTables, field_tables
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
 from tracking.muon import reference
@@ -57,6 +58,8 @@ class Acceptance(NamedTuple):
     phase: FloatArray  # omega_a times their mean time of flight [mrad]
     fates: dict[str, int]
     nanoseconds: float  # a positron, one thread's CPU time
+    everything: float  # the same with trackers, photons and entry through sides
+    shares: dict[str, float]  # what these add
 
 
 def _muons(n: int, spin: float, seed: int) -> Bunch:
@@ -138,6 +141,7 @@ def measure_acceptance(n: int = 1_000_000, width: float = 0.1) -> Acceptance:
     begin = time.process_time()
     hits, ends = transport(positrons, fields, geometry, key)
     seconds = time.process_time() - begin
+    every, more = _with_everything(positrons, fields, geometry, key)
     edges = np.arange(0.0, 3.1 + 0.5 * width, width)
     middle = 0.5 * (edges[:-1] + edges[1:])
     hit = ends.fate == Fate.HIT
@@ -153,7 +157,32 @@ def measure_acceptance(n: int = 1_000_000, width: float = 0.1) -> Acceptance:
         phase=1e3 * _OMEGA_A * np.histogram(born[hit], edges, weights=flight[hit])[0] / arrived,
         fates={fate.name: int((ends.fate == fate).sum()) for fate in Fate},
         nanoseconds=seconds / n * 1e9,
+        everything=every / n * 1e9,
+        shares=more,
     )
+
+
+def _with_everything(
+    positrons: Positrons, fields: FieldTables, geometry: Geometry, key: FillKey
+) -> tuple[float, dict[str, float]]:
+    """CPU seconds, and what comes with photons, sides and trackers."""
+    settings, stations = TransportSettings(photons=True, side_entry=True), Stations(geometry=geometry)
+    begin = time.process_time()
+    flight = fly_positrons(positrons, fields, geometry, key, settings, stations)
+    seconds = time.process_time() - begin
+    hits, n = flight.hits, positrons.n
+    own = hits.order == 0
+    in_trackers = np.isin(hits.calo, CELLS)
+    return seconds, {
+        "hits a decay": hits.calo.size / n,
+        "of positrons": own.sum() / n,
+        "of positrons through a side": (own & (hits.depth > 0.0)).sum() / n,
+        "of photons and pairs": (~own).sum() / n,
+        "mean energy of hits [GeV]": float(hits.energy.mean()),
+        "of positrons [GeV]": float(hits.energy[own].mean()),
+        "hits of calorimeters 13 and 19 over the others": float(in_trackers.mean() / (~in_trackers).mean() * 11.0),
+        "entrances to trackers a decay": flight.entrances.station.size / n,
+    }
 
 
 def time_of_showers(energy: float, n: int = 2000) -> tuple[float, float]:
@@ -182,6 +211,9 @@ def main(n: int) -> None:
     write(f"  A(E) at polarisation 0    {check.unpolarised:.4f}\n")
     seen = measure_acceptance(max(n // 10, 1000))
     write(f"transport: {seen.nanoseconds:.0f} ns a positron; {seen.fates}\n")
+    write(f"with trackers, photons and sides: {seen.everything:.0f} ns a positron\n")
+    for what, share in seen.shares.items():
+        write(f"  {what:50s} {share:.4f}\n")
     write("  E [GeV]  hits/decays by E at birth  by E seen   toy   path [m]  phase [mrad]\n")
     columns = (seen.by_born, seen.by_seen, seen.toy, seen.path, seen.phase)
     for low, high, *row in zip(seen.edges[:-1], seen.edges[1:], *columns, strict=True):

@@ -1,7 +1,8 @@
-"""Where a step of a positron meets the calorimeters, the chamber's wall, plates and collimators."""
+"""Where a step meets the calorimeters, the wall of the chamber, plates and collimators."""
 
 import math
 
+from detectors.extension import extension_margin, scallop_place
 from detectors.geometry import CELL, N_CALORIMETERS, GeometryTables
 from detectors.material import path_in_sheet
 from detectors.path import hermite
@@ -11,6 +12,7 @@ from tracking.muon import RIGIDITY
 
 WINDOW = 1  # segment of the chamber's wall in front of the calorimeter
 LID = 3  # top, bottom or outer wall
+EXTENSION = 4  # back or end of the chamber's extension for a tracker
 NOWHERE = 2.0  # a fraction of a step beyond its end
 AT_CORNER = 1e-4  # azimuth from a corner of the wall to where a step that passes it is looked at [rad]
 NOTHING, PLATE, COLLIMATOR, CHAMBER = 0, 1, 2, 3  # what metal a step passes
@@ -46,8 +48,38 @@ def vacuum_margin(x: float, y: float, z: float, geometry: GeometryTables) -> tup
     margin = (bz * (xc - ax) - bx * (zc - az)) / math.sqrt(bx * bx + bz * bz)
     lid = min(geometry.half_height - abs(y), geometry.outer_radius - math.sqrt(x * x + z * z))
     if lid < margin:
-        return lid, LID
+        margin, wall = lid, LID
+    if geometry.trackers[k, 1] > 0.0:
+        xs, zs = scallop_place(xc, zc, geometry)
+        box = extension_margin(xs, zs, geometry)
+        top = geometry.half_height - abs(y)
+        if min(box, top) > margin and xs < geometry.extension[2]:
+            return (box, EXTENSION) if box < top else (top, LID)
     return margin, wall
+
+
+@scalar
+def extension_sine(x: float, z: float, dx: float, dz: float, geometry: GeometryTables) -> float:
+    """Return the sine of the angle between a direction and the nearest wall of the extension."""
+    k, _ = cell_of(x, z, geometry)
+    c, s = geometry.cells[k, 0], geometry.cells[k, 1]
+    xs, zs = scallop_place(x * c + z * s, z * c - x * s, geometry)
+    box = geometry.extension
+    back = wall_sine(x, z, dx, dz, 0, geometry)
+    if xs + box[2] < min(zs - box[0], box[1] - zs):
+        return float(back)
+    return float(math.sqrt(max(dx * dx + dz * dz - back * back, 0.0)))
+
+
+@scalar
+def in_station(x: float, z: float, geometry: GeometryTables) -> bool:
+    """Return whether a point of the vacuum is in the volume of a tracker station."""
+    k, _ = cell_of(x, z, geometry)
+    if geometry.trackers[k, 1] <= 0.0:
+        return False
+    c, s = geometry.cells[k, 0], geometry.cells[k, 1]
+    _, zs = scallop_place(x * c + z * s, z * c - x * s, geometry)
+    return bool(geometry.trackers[k, 0] <= zs < geometry.trackers[k, 1])
 
 
 @scalar
@@ -173,8 +205,8 @@ def plate_metal(
     sine_y: float,
     bend: float,
     geometry: GeometryTables,
-) -> float:
-    """Return the length of metal [m] in the plates that a step crosses, 0 if none.
+) -> tuple[float, float]:
+    """Return the length of metal [m] in the plates that a step crosses, 0 if none, and the fraction at the last one.
 
     Parameters
     ----------
@@ -188,7 +220,7 @@ def plate_metal(
         Curvature of the path inwards, relative to a circle around the ring [1/m].
     """
     plates = geometry.plates
-    metal = 0.0
+    metal, at = 0.0, 1.0
     for p in range(plates.shape[0]):
         if plates[p, 0] <= theta <= plates[p, 1]:
             for side in range(2):
@@ -197,29 +229,32 @@ def plate_metal(
                 b = r1 - geometry.radius - sign * plates[p, 2]
                 if (a > 0.0) != (b > 0.0) and abs(y0 + (y1 - y0) * a / (a - b)) < plates[p, 3]:
                     metal += path_in_sheet(plates[p, 4 + side], abs(sine), bend if b < a else -bend)
+                    at = a / (a - b)
                 a, b = y0 - sign * plates[p, 6], y1 - sign * plates[p, 6]
                 if (a > 0.0) != (b > 0.0):
                     x = r0 + (r1 - r0) * a / (a - b) - geometry.radius
                     if abs(x) < plates[p, 7]:
                         metal += path_in_sheet(plates[p, 8], abs(sine_y), 0.0)
-    return metal
+                        at = a / (a - b)
+    return metal, at
 
 
 @scalar
-def collimator_metal(r: float, y: float, theta0: float, theta1: float, geometry: GeometryTables) -> float:
-    """Return the length of metal [m] of the collimator between two azimuths of a step, 0 if none.
+def collimator_metal(r: float, y: float, theta0: float, theta1: float, geometry: GeometryTables) -> tuple[float, float]:
+    """Return the length of metal [m] of the collimator between two azimuths of a step, 0 if none, and its fraction.
 
     The place (r, y) [m] is that of the step's end: within a step a path moves across by a few millimetres.
     """
     collimators = geometry.collimators
-    metal = 0.0
+    metal, at = 0.0, 1.0
     for k in range(collimators.shape[0]):
         if theta0 < collimators[k, 0] <= theta1:
             x = r - geometry.radius
             distance = math.sqrt(x * x + y * y)
             if collimators[k, 1] < distance < collimators[k, 2] and not x * collimators[k, 4] < 0.0:
                 metal += collimators[k, 3]
-    return metal
+                at = (collimators[k, 0] - theta0) / (theta1 - theta0)
+    return metal, at
 
 
 @scalar
@@ -244,18 +279,19 @@ def metal_in_step(
     wall: int,
     inside: int,
     geometry: GeometryTables,
-) -> tuple[float, float, int]:
-    """Add up the metal that a step of a positron passes; parameters as in :func:`lengths_in_step`.
+) -> tuple[float, float, int, float]:
+    """Add up the metal that a step passes; parameters as in :func:`lengths_in_step`.
 
     Returns
     -------
-    thickness, ionised, what
-        Radiation lengths, mean energy lost by ionisation [GeV], and what kind of thing (NOTHING, PLATE, ...).
+    thickness, ionised, what, at
+        Radiation lengths, mean energy lost by ionisation [GeV], what kind of thing (NOTHING, PLATE, ...), and at what
+        fraction of the step.
     """
     # What is radiated in front of the calorimeter enters it right behind: there the window takes nothing.
-    aluminium, copper, what = lengths_in_step(x0, y0, z0, x, y, z, dx, dy, dz, momentum, wall, inside, 0, geometry)
+    aluminium, copper, what, at = lengths_in_step(x0, y0, z0, x, y, z, dx, dy, dz, momentum, wall, inside, 0, geometry)
     thickness = aluminium / geometry.aluminium[0] + copper / geometry.copper[0]
-    return thickness, aluminium * geometry.aluminium[1] + copper * geometry.copper[1], what
+    return thickness, aluminium * geometry.aluminium[1] + copper * geometry.copper[1], what, at
 
 
 @scalar
@@ -274,7 +310,7 @@ def lengths_in_step(
     inside: int,
     window: int,
     geometry: GeometryTables,
-) -> tuple[float, float, int]:
+) -> tuple[float, float, int, float]:
     """Add up the metal that a step passes.
 
     Parameters
@@ -284,7 +320,7 @@ def lengths_in_step(
     dx, dy, dz
         Direction at its end.
     momentum
-        [GeV/c].
+        [GeV/c], with the sign of the charge, infinite without.
     wall
         Segment of the chamber's wall on which the step ends, -1 for none.
     inside
@@ -294,27 +330,31 @@ def lengths_in_step(
 
     Returns
     -------
-    aluminium, copper, what
-        Lengths of the path in them [m], and what kind of thing (NOTHING, PLATE, ...).
+    aluminium, copper, what, at
+        Lengths of the path in them [m], what kind of thing (NOTHING, PLATE, ...), and at what fraction of the step.
     """
     r0, r = math.sqrt(x0 * x0 + z0 * z0), math.sqrt(x * x + z * z)
     theta = theta_of(x, z)
     curvature = RIGIDITY * geometry.field / momentum
-    aluminium, copper, what = 0.0, 0.0, NOTHING
+    aluminium, copper, what, at = 0.0, 0.0, NOTHING, 1.0
     if inside > 0:
         sine = (x * dx + z * dz) / r
-        aluminium = plate_metal(r0, y0, r, y, theta, sine, dy, curvature - 1.0 / r, geometry)
+        aluminium, at = plate_metal(r0, y0, r, y, theta, sine, dy, curvature - 1.0 / r, geometry)
         what = PLATE if aluminium > 0.0 else NOTHING
-        copper = collimator_metal(r, y, theta_of(x0, z0), theta, geometry)
-        what = COLLIMATOR if copper > 0.0 else what
+        copper, along = collimator_metal(r, y, theta_of(x0, z0), theta, geometry)
+        if copper > 0.0:
+            what, at = COLLIMATOR, along
     takes = wall >= 0 and wall != LID
     if wall == WINDOW and window == 0:
         k, _ = cell_of(x, z, geometry)
         _, u = face_distance(x, z, k, geometry)
         takes = abs(u) > geometry.face[6]
     if takes:
-        what = CHAMBER
+        what, at = CHAMBER, 1.0
         bend = curvature if inside > 0 else -curvature
-        sine = wall_sine(x, z, dx, dz, wall, geometry)
-        aluminium += path_in_sheet(geometry.wall_thickness[wall], sine, bend)
-    return aluminium, copper, what
+        if wall == EXTENSION:
+            sine, thickness = extension_sine(x, z, dx, dz, geometry), geometry.extension[3]
+        else:
+            sine, thickness = wall_sine(x, z, dx, dz, wall, geometry), geometry.wall_thickness[wall]
+        aluminium += path_in_sheet(thickness, sine, bend)
+    return aluminium, copper, what, at

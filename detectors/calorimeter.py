@@ -20,10 +20,11 @@ from detectors.digitizer import (
 )
 from detectors.gain import GainSettings
 from detectors.islands import Islands, chop
+from detectors.laser import LaserSettings
 from detectors.shower import CALORIMETERS, CRYSTALS, CrystalDeposits, ShowerSettings
-from detectors.sipm import Light, SipmSettings, detect, with_gains
+from detectors.sipm import LASER, Light, SipmSettings, detect, with_gains
 from detectors.sums import add_q_histograms, calorimeter_sums, q_bins
-from detectors.waveforms import Waveforms, waveforms_of
+from detectors.waveforms import Waveforms, pieces_of_all, waveforms_of
 from detectors.windows import Windows, every_calorimeter, find_windows, rows_of
 from gpu.rng import FillKey
 
@@ -36,10 +37,11 @@ class CalorimeterSettings:
     sipm: SipmSettings = field(default_factory=SipmSettings)
     digitizer: DigitizerSettings = field(default_factory=DigitizerSettings)
     gain: GainSettings = field(default_factory=GainSettings)
+    laser: LaserSettings = field(default_factory=LaserSettings)
 
     def constants(self, kelvin: float = 0.0) -> ChannelConstants:
         """Constants of all channels as these settings draw them, `kelvin` above the calibration's temperature."""
-        return channel_constants(self.digitizer, self.sipm, self.gain, kelvin)
+        return channel_constants(self.digitizer, self.sipm, self.gain, self.laser, kelvin)
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,17 @@ class FillDigits:
 
 
 def light_of(
-    deposits: CrystalDeposits, key: FillKey, settings: CalorimeterSettings, constants: ChannelConstants
+    deposits: CrystalDeposits,
+    key: FillKey,
+    settings: CalorimeterSettings,
+    constants: ChannelConstants,
+    laser: CrystalDeposits | None = None,
 ) -> Light:
-    """Pulses as they leave the SiPMs in one fill, gains included."""
+    """Pulses as they leave the SiPMs in one fill, those of particles and of the laser, gains included."""
     light = detect(deposits, key, settings.sipm, constants.light_yield)
+    if laser is not None:
+        flashes = detect(laser, key, settings.sipm, constants.light_yield, LASER)
+        light = Light(*(np.concatenate(columns) for columns in zip(light, flashes, strict=True)))
     return with_gains(light, constants.gains(settings.sipm.pixels))
 
 
@@ -86,6 +95,7 @@ def digitise_fill(
     constants: ChannelConstants | None = None,
     q_histogram: NDArray[np.int32] | None = None,
     waveform_channels: NDArray[np.int64] | None = None,
+    laser: CrystalDeposits | None = None,
 ) -> FillDigits:
     """Digitise all light of a fill as the front ends do.
 
@@ -107,6 +117,8 @@ def digitise_fill(
         Histograms of earlier fills, (24, 54, q_bins), that this fill is added to in place.
     waveform_channels
         Channels, 54 calo + crystal, whose whole waveforms are wanted beside the islands.
+    laser
+        Light of the laser in the fill.
 
     Returns
     -------
@@ -114,7 +126,7 @@ def digitise_fill(
     """
     settings = settings or CalorimeterSettings()
     constants = constants or settings.constants()
-    light = light_of(deposits, key, settings, constants)
+    light = light_of(deposits, key, settings, constants, laser)
     return digitise_light(light, key, settings, constants, q_histogram=q_histogram, waveform_channels=waveform_channels)
 
 
@@ -175,6 +187,38 @@ def whole_waveforms(
     pulses = digitiser_pulses(light, constants, settings.digitizer, shape)
     wanted = np.atleast_1d(np.asarray(channels, np.int64))
     return waveforms_of(wanted, pulses, shape, constants, settings.digitizer, key).samples
+
+
+def short_waveforms(
+    laser: CrystalDeposits,
+    first: NDArray[np.int64],
+    length: int,
+    key: FillKey,
+    settings: CalorimeterSettings,
+    constants: ChannelConstants,
+) -> NDArray[np.int16]:
+    """The same pieces of all channels in a fill without muons.
+
+    Parameters
+    ----------
+    laser
+        Light of the laser; no rows for a look at the pedestals.
+    first, length
+        First sample of each piece and samples of a piece; multiples of four.
+    key, settings, constants
+        As for :func:`digitise_fill`.
+
+    Returns
+    -------
+    int16 array (24, 54, pieces, length) [counts]
+    """
+    shape = pulse_table(settings.sipm, settings.digitizer, constants)
+    light = detect(laser, key, settings.sipm, constants.light_yield, LASER)
+    # No injection, no flash: only what pulses do to each other, and the temperature.
+    gains = constants.gains(settings.sipm.pixels)
+    quiet = gains._replace(flash_amplitude=np.zeros_like(gains.flash_amplitude))
+    pulses = digitiser_pulses(with_gains(light, quiet), constants, settings.digitizer, shape)
+    return pieces_of_all(first, length, pulses, shape, constants, settings.digitizer, key)
 
 
 def measure_pedestals(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.gain import GainConstants, GainSettings
+from detectors.laser import LaserSettings, crystal_light
 from detectors.shower import CALORIMETERS, CRYSTALS
 from detectors.sipm import SipmSettings
 from gpu.kernel import Kernel
@@ -53,6 +54,8 @@ class ChannelConstants(NamedTuple):
         A `ChannelStatus`.
     noise_factor
         Noise over that of the settings.
+    laser_light
+        Light of the laser's mean pulse, as the energy of a positron that makes as much [GeV].
     """
 
     counts_per_gev: Floats
@@ -74,6 +77,7 @@ class ChannelConstants(NamedTuple):
     xtal_offset: Floats
     status: Floats
     noise_factor: Floats
+    laser_light: Floats
 
     @property
     def time_offset(self) -> Floats:
@@ -104,6 +108,7 @@ def channel_constants(
     settings: DigitizerSettings | None = None,
     sipm: SipmSettings | None = None,
     gain: GainSettings | None = None,
+    laser: LaserSettings | None = None,
     kelvin: float = 0.0,
 ) -> ChannelConstants:
     """Draw the constants of all channels; the same for every run with the same `constants_seed`.
@@ -119,6 +124,8 @@ def channel_constants(
         Light yield and pulse shape.
     gain
         Effects on the gain.
+    laser
+        Its light.
     kelvin
         Temperature above that of the calibration [K].
     """
@@ -151,6 +158,7 @@ def channel_constants(
         xtal_offset=settings.xtal_offset_spread * normal[14],
         status=status,
         noise_factor=noise_factor,
+        laser_light=crystal_light(laser or LaserSettings()),
     )
     for array in constants:
         array.flags.writeable = False

@@ -17,21 +17,17 @@ from detectors.channels import CHANNELS as CHANNELS
 from detectors.channels import ChannelConstants as ChannelConstants
 from detectors.channels import ChannelStatus
 from detectors.channels import channel_constants as channel_constants
+from detectors.noise import BLOCK as BLOCK
+from detectors.noise import NOISE_BOUND as NOISE_BOUND
+from detectors.noise import noise4
 from detectors.shower import CRYSTALS
 from detectors.sipm import Light, SipmSettings, decay_powers, pulse, shape_height
-from gpu.fastmath import log, sincos
-from gpu.kernel import Kernel, scalar
-from gpu.rng import FillKey, Stage, philox4x32
-
-BLOCK = 4  # samples that share one Philox call
-# Box-Muller from 32-bit words: no noise is larger than sqrt(-2 log 2^-33) standard deviations.
-NOISE_BOUND = math.sqrt(2.0 * 33.0 * math.log(2.0))
+from gpu.kernel import Kernel
+from gpu.rng import FillKey, Stage
 
 _NOISE = int(Stage.NOISE)
 _COMMON = int(Stage.COMMON_NOISE)
 _MARGIN = 3.0  # rounding, even-odd offset and error of the pedestal [counts]
-_TO_UNIT = 2.0**-32
-_MASK = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -105,20 +101,6 @@ def opens_islands(constants: ChannelConstants, settings: DigitizerSettings) -> N
     """
     quiet = settings.noise_reach(constants.noise_factor) + _MARGIN <= settings.threshold
     return np.asarray(quiet & (constants.status == ChannelStatus.GOOD))
-
-
-@scalar(exact=True)
-def noise4(seed, run, subrun, fill, channel, block, stage):
-    """Return standard normal numbers for the four samples of a block (Box-Muller with 32-bit words)."""
-    k1 = ((int(run) << 8) | int(stage)) & _MASK
-    a, b, c, d = philox4x32(
-        int(block) & _MASK, int(channel), int(fill) & _MASK, int(subrun) & _MASK, int(seed) & _MASK, k1
-    )
-    r1 = math.sqrt(-2.0 * log((a + 0.5) * _TO_UNIT))
-    r2 = math.sqrt(-2.0 * log((c + 0.5) * _TO_UNIT))
-    s1, c1 = sincos(2.0 * math.pi * _TO_UNIT * (b + 0.5))
-    s2, c2 = sincos(2.0 * math.pi * _TO_UNIT * (d + 0.5))
-    return r1 * c1, r1 * s1, r2 * c2, r2 * s2
 
 
 class Pulses(NamedTuple):
@@ -322,5 +304,6 @@ def synthesise(
     _pulses_step(
         len(blocks), rows, blocks, pulses, shape, pedestal, even_odd, noise, common, common_at, address, scale, level
     )
-    _samples_step(total, address, scale, level, key, float(settings.minimum), float(settings.maximum), samples)
+    minimum, maximum = np.float32(settings.minimum), np.float32(settings.maximum)
+    _samples_step(total, address, scale, level, key, minimum, maximum, samples)
     return samples

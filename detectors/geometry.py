@@ -6,8 +6,9 @@ radially out and z downstream at its upstream end. Sources: G1 = lyon-fnal/gm2ge
 station.fcl: design of 2014), G2 = lyon-fnal/gm2ringsim @44aca36 (quad.fcl, collimator.fcl,
 Station_service.cc); azimuths of plates and collimators come with the ring (as built, `fields.ring`).
 
-Left out: rails of the trolley, supports of the plates (Macor posts), the straw trackers and the chamber's
-extension in front of them, inflector, fibre harps, and everything inside the ring of calorimeters.
+The straw trackers and the extensions of the chamber around them come with `detectors.straws`. Left out: rails of the
+trolley, cages and supports of the plates (Macor posts), inflector, fibre harps, and everything inside the ring of
+calorimeters.
 """
 
 import math
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.overlaps import overlap, reaches_beyond
 from fields.ring import B0_NOMINAL, RING, AzimuthOrigin, Ring
 
 FloatArray = NDArray[np.float64]
@@ -46,7 +48,8 @@ class Calorimeter:
 
     width: float = 0.2264  # along the face, nearly radial [m]
     height: float = 0.1511  # [m]
-    depth: float = 0.150  # [m]
+    depth: float = 0.150  # of the box [m]
+    crystals: float = 0.140  # depth of the crystals behind the face [m]; G1 calorimeter.fcl
     corner_radius: float = 276.149 * _INCH  # outer corner of the front face [m]
     corner_phi: float = math.radians(11.96)  # its azimuth in the cell [rad]
     # Direction of the face, outwards: 3.53 deg from the radius at the inner corner, which is 0.12 deg
@@ -126,6 +129,7 @@ class GeometryTables(NamedTuple):
     cells: FloatArray  # (24, 2) cosine and sine of the azimuth theta where each cell begins
     face: FloatArray  # (8,) centre x, z; along x, z; normal x, z; half width, half height
     corners: FloatArray  # (4, 3) inner wall of a cell: x, z, azimuth in the cell
+    crystals: FloatArray  # (3,) their depth behind the face; least and largest radius at which they are
     wall_thickness: FloatArray  # (3,)
     outer_radius: float
     half_height: float
@@ -133,6 +137,8 @@ class GeometryTables(NamedTuple):
     collimators: FloatArray  # (collimators, 5) theta, radius of the hole, outer radius, thickness, side
     aluminium: FloatArray  # (2,) radiation length, ionisation [GeV/m]
     copper: FloatArray  # (2,)
+    trackers: FloatArray  # (24, 2) of each cell: where along the slanted wall a station begins and ends; 0, 0 without
+    extension: FloatArray  # (4,) of the chamber there: begin and end along that wall, depth behind it, its own wall
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,11 @@ class Geometry:
         Azimuths of quads, kickers and collimators.
     calorimeter, chamber, quad_plates, kicker_plates, collimator_ring
         Cross-sections.
+
+    Raises
+    ------
+    ValueError
+        If a calorimeter overlaps its neighbour or reaches into the vacuum.
     """
 
     ring: Ring = RING
@@ -153,6 +164,33 @@ class Geometry:
     quad_plates: QuadPlates = QuadPlates()
     kicker_plates: KickerPlates = KickerPlates()
     collimator_ring: CollimatorRing = CollimatorRing()
+
+    def __post_init__(self) -> None:
+        box = self.calorimeter
+        if not 0.0 < box.crystals <= box.depth:
+            raise ValueError(f"crystals = {box.crystals} m do not fit into a calorimeter of depth = {box.depth} m.")
+        if overlap(self.box_outline(0), self.box_outline(1)):
+            raise ValueError(
+                f"calorimeters of width {box.width:g} m and depth {box.depth:g} m overlap their neighbours: "
+                "give a smaller box."
+            )
+        wall = self.wall_outline(2)[: 2 * 2 * 3]
+        if reaches_beyond(self.box_outline(0), wall):
+            raise ValueError(
+                f"calorimeter with its corner at {box.corner_radius:g} m and {math.degrees(box.corner_phi):g} deg "
+                "reaches into the vacuum chamber: move it inwards or downstream."
+            )
+
+    def box_outline(self, cell: int) -> FloatArray:
+        """Corners of a calorimeter's box seen from above, in the global (X, Z), shape (4, 2) [m]."""
+        box = self.calorimeter
+        centre, along, normal = np.array(box.centre), np.array(box.along), np.array(box.normal)
+        half = 0.5 * box.width * along
+        corners = np.stack([centre - half, centre + half, centre + half, centre - half])
+        corners[2:] += box.depth * normal
+        azimuth = self.cell_azimuths[cell]
+        c, s = math.cos(azimuth), math.sin(azimuth)
+        return np.stack([corners[:, 0] * c - corners[:, 1] * s, corners[:, 0] * s + corners[:, 1] * c], axis=1)
 
     @property
     def cell_azimuths(self) -> FloatArray:
@@ -217,6 +255,7 @@ class Geometry:
             cells=np.stack([np.cos(azimuths), np.sin(azimuths)], axis=1),
             face=np.array([*box.centre, *box.along, *box.normal, 0.5 * box.width, 0.5 * box.height]),
             corners=np.stack([r * np.cos(phi), r * np.sin(phi), phi], axis=1),
+            crystals=np.array([box.crystals, *self._crystal_radii()]),
             wall_thickness=np.array(chamber.thickness),
             outer_radius=chamber.outer_radius,
             half_height=chamber.half_height,
@@ -224,7 +263,19 @@ class Geometry:
             collimators=np.array(collimators).reshape(-1, 5),
             aluminium=np.array([ALUMINIUM.radiation_length, ALUMINIUM.ionisation]),
             copper=np.array([COPPER.radiation_length, COPPER.ionisation]),
+            trackers=np.zeros((N_CALORIMETERS, 2)),
+            extension=np.zeros(4),
         )
+
+    def _crystal_radii(self) -> tuple[float, float]:
+        """Least and largest distance of the crystals from the axis of the ring [m]."""
+        outline = self.box_outline(0)
+        # The nearest point of a face lies between its corners where the face looks along the radius.
+        points = np.concatenate(
+            [a + np.linspace(0.0, 1.0, 50)[:, None] * (b - a) for a, b in pairwise((*outline, outline[0]))]
+        )
+        radii = np.hypot(points[:, 0], points[:, 1])
+        return float(radii.min()) - 1e-3, float(radii.max()) + 1e-3
 
 
 def _sections(geometry: Geometry) -> list[tuple[float, ...]]:

@@ -26,11 +26,11 @@ from detectors.boundary import (
     vacuum_margin,
     wall_crossing,
 )
+from detectors.flight import is_away
 from detectors.geometry import Geometry, GeometryTables
 from detectors.mip import MuonHits, box_path
 from detectors.path import advance
 from detectors.shower import COLUMNS, ROWS, ShowerSettings
-from detectors.transport import is_away
 from fields.total import FieldTables
 from gpu.fastmath import sincos
 from gpu.kernel import Kernel, scalar
@@ -206,10 +206,10 @@ def first_metal(
     rho = geometry.radius + x
     aluminium, copper = 0.0, 0.0
     if state == _COLLIMATOR:
-        copper = collimator_metal(rho, y, theta - _BEHIND, theta + _BEHIND, geometry)
+        copper, _ = collimator_metal(rho, y, theta - _BEHIND, theta + _BEHIND, geometry)
     if state == _PLATE:
         bend = RIGIDITY * geometry.field / momentum - 1.0 / rho
-        aluminium = plate_metal(geometry.radius, 0.0, rho, y, theta - _UPSTREAM, sine, sine_y, bend, geometry)
+        aluminium, _ = plate_metal(geometry.radius, 0.0, rho, y, theta - _UPSTREAM, sine, sine_y, bend, geometry)
     return aluminium, copper
 
 
@@ -309,7 +309,7 @@ def _fly(
         wall = -1
         if event == _WALL:
             _, wall = vacuum_margin(qx, qy, qz, geometry)
-        aluminium, copper, _ = lengths_in_step(x, y, z, qx, qy, qz, ex, ey, ez, p, wall, inside, 1, geometry)
+        aluminium, copper, _, _ = lengths_in_step(x, y, z, qx, qy, qz, ex, ey, ez, p, wall, inside, 1, geometry)
         x, y, z, dx, dy, dz = qx, qy, qz, ex, ey, ez
         if wall == LID:
             way = _AWAY

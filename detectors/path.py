@@ -63,7 +63,7 @@ def advance(
     radius: float,
     tables: FieldTables,
 ) -> tuple[float, float, float, float, float, float, float]:
-    """Move a positron along its path by the length `h`.
+    """Move a positron, or an electron, along its path by the length `h`.
 
     Fourth-order Runge-Kutta-Nystroem step with three fields (E. J. Nystroem 1925; for tracks L. Bugge and J.
     Myrheim, NIM 179, 365 (1981)). The size of the momentum is kept over the step, and the work of the
@@ -76,7 +76,7 @@ def advance(
     dx, dy, dz
         Unit vector.
     momentum, energy
-        [GeV/c], [GeV].
+        [GeV/c], with the sign of the charge; [GeV].
     t
         Time [s].
     h
@@ -91,7 +91,7 @@ def advance(
     x, y, z, dx, dy, dz, work
         At the end of the step; work of the electric field [GeV].
     """
-    beta = momentum / energy
+    beta = abs(momentum) / energy
     slowness = 1.0 / (beta * LIGHT_SPEED)
     ex, ey, ez, bx, by, bz = global_field(x, y, z, t, radius, tables)
     work = ex * dx + ey * dy + ez * dz
@@ -122,7 +122,7 @@ def advance(
     dy += sixth * (ay + 2.0 * (ky + cy) + gy)
     dz += sixth * (az + 2.0 * (kz + cz) + gz)
     scale = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
-    return x, y, z, dx * scale, dy * scale, dz * scale, work * sixth * _ELECTRIC
+    return x, y, z, dx * scale, dy * scale, dz * scale, work * sixth * math.copysign(_ELECTRIC, momentum)
 
 
 @scalar

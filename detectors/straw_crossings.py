@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detectors.geometry import GeometryTables
 from detectors.material import gamma_deviate
 from detectors.path import advance, curvature, global_field
-from detectors.straw_approach import Entrances, station_place
+from detectors.straw_entrances import Entrances, station_place
 from detectors.straws import PLANES, STATION_CHANNELS, WIRES, Stations, StrawTables
 from fields.total import FieldTables
 from gpu.fastmath import exp
@@ -34,13 +34,13 @@ _LN2 = math.log(2.0)
 
 # Particle Data Group, "Atomic and nuclear properties of materials" (2024); gas at 20 C and 1 atm, Ar:C2H6 50:50 by
 # volume. Per length: radiation lengths [1/m], mean loss of a minimum ionising particle [GeV/m].
-_WALL_RADIATION, _WALL_LOSS = 1.0 / 0.2854, 1.848e-3 * 1.40 * 100.0  # Mylar
+WALL_RADIATION, _WALL_LOSS = 1.0 / 0.2854, 1.848e-3 * 1.40 * 100.0  # Mylar
 _ARGON, _ETHANE = 0.5 * 1.662e-3, 0.5 * 1.263e-3  # [g/cm3]
-_GAS_RADIATION = 100.0 * (_ARGON / 19.55 + _ETHANE / 45.66)
+GAS_RADIATION = 100.0 * (_ARGON / 19.55 + _ETHANE / 45.66)
 _GAS_LOSS = 0.1 * (1.519 * _ARGON + 2.304 * _ETHANE)
 # Highland's logarithm belongs to all the matter of a track, not to each straw (review of particle physics, "Passage of
 # particles through matter"): 16 straws of 1.3e-4 radiation lengths.
-_HIGHLAND = 0.0136 * (1.0 + 0.038 * math.log(16 * 1.3e-4))
+HIGHLAND = 0.0136 * (1.0 + 0.038 * math.log(16 * 1.3e-4))
 
 
 class Way(IntEnum):
@@ -84,6 +84,11 @@ class Passages(NamedTuple):
     y: FloatArray  # [m]
     z: FloatArray  # [m]
     matter: FloatArray  # radiation lengths of straws crossed
+    dx: FloatArray  # direction at the end in the station frame, a unit vector
+    dy: FloatArray
+    dz: FloatArray
+    path: FloatArray  # length of the path in the station [m]
+    ionised: FloatArray  # energy lost by ionisation [GeV]
 
     @classmethod
     def empty(cls, n: int) -> Self:
@@ -172,9 +177,8 @@ def wire_approach(
     cx, cy, cz = kx - ku * ux, ky - ku * uy, kz - ku * uz
     way, distance = closest(ax, ay, az, bx, by, bz, cx, cy, cz)
     # Which side: the component of the offset along the step from wire to wire.
-    side = (
-        (ax + way * bx) * rows[s, layer, 3] + (ay + way * by) * rows[s, layer, 4] + (az + way * bz) * rows[s, layer, 5]
-    )
+    px, py, pz = ax + way * (bx + 0.5 * way * cx), ay + way * (by + 0.5 * way * cy), az + way * (bz + 0.5 * way * cz)
+    side = px * rows[s, layer, 3] + py * rows[s, layer, 4] + pz * rows[s, layer, 5]
     along = ru + way * (du + 0.5 * way * ku)
     return way, distance if side >= 0.0 else -distance, along, math.sqrt(bx * bx + by * by + bz * bz)
 
@@ -214,7 +218,7 @@ def scattered(
     """Turn a direction, not vertical, by two Gaussian angles (V. L. Highland, NIM 129, 497 (1975))."""
     g, h = normal2(key.seed, key.run, key.subrun, key.fill, _STAGE, number, draw)
     across = math.sqrt(dx * dx + dz * dz)
-    angle = _HIGHLAND / momentum * math.sqrt(thickness) / across
+    angle = HIGHLAND / momentum * math.sqrt(thickness) / across
     u, v = angle * g, angle * h
     # Axes across the direction: horizontal (dz, 0, -dx) / across and (-dx dy, across^2, -dy dz) / across.
     ax, ay, az = dx + u * dz - v * dx * dy, dy + v * across * across, dz - u * dx - v * dy * dz
@@ -286,6 +290,7 @@ def _cross(
     x, y, z = entrances.x[i], entrances.y[i], entrances.z[i]
     dx, dy, dz = entrances.dx[i], entrances.dy[i], entrances.dz[i]
     energy, t, count, matter, way = entrances.energy[i], entrances.time[i], 0, 0.0, -1
+    path, ionised = 0.0, 0.0
     for layer in range(PLANES):
         xs, zs = station_place(x, z, s, straws)
         plane = straws.layers[s, layer, 2]
@@ -300,6 +305,7 @@ def _cross(
             h = min((plane - zs) / along, longest)
             x, y, z, dx, dy, dz, work = advance(x, y, z, dx, dy, dz, momentum, energy, t, h, geometry.radius, fields)
             t += h * energy / (momentum * LIGHT_SPEED)
+            path += h
             energy += work
             xs, zs = station_place(x, z, s, straws)
         ds, dn = dx * ax + dz * az, dx * bx + dz * bz
@@ -313,18 +319,21 @@ def _cross(
             i * MOST, count, crossings, xs, y, zs, ds, dy, dn, kx * ax + kz * az, ky, kx * bx + kz * bz,
             t, momentum, number, s, layer, straws,
         )  # fmt: skip
-        thickness = gas * _GAS_RADIATION + wall * _WALL_RADIATION
+        thickness = gas * GAS_RADIATION + wall * WALL_RADIATION
         matter += thickness
         draw = _DRAWS * (s * PLANES + layer)
         if thickness > 0.0 and limits.scattering > 0:
             dx, dy, dz = scattered(dx, dy, dz, momentum, thickness, number, draw, key)
         if thickness > 0.0 and limits.loss > 0:
-            left = energy * kept_energy(thickness, number, draw + 1, key) - gas * _GAS_LOSS - wall * _WALL_LOSS
-            energy = max(left, 2.0 * POSITRON_MASS)
+            radiating = energy * kept_energy(thickness, number, draw + 1, key)
+            energy = max(radiating - gas * _GAS_LOSS - wall * _WALL_LOSS, 2.0 * POSITRON_MASS)
+            ionised += radiating - energy
     xs, zs = station_place(x, z, s, straws)
     passages.way[i] = way if way >= 0 else _PASSED
     passages.straws[i], passages.energy[i], passages.time[i], passages.matter[i] = count, energy, t, matter
     passages.x[i], passages.y[i], passages.z[i] = xs, y, zs
+    passages.dx[i], passages.dy[i], passages.dz[i] = dx * ax + dz * az, dy, dx * bx + dz * bz
+    passages.path[i], passages.ionised[i] = path, ionised
 
 
 def cross_straws(
@@ -343,7 +352,7 @@ def cross_straws(
     Parameters
     ----------
     entrances
-        From `detectors.straw_approach.approach`, n of them.
+        From `detectors.transport.fly_positrons`, n of them.
     fields
         From `fields.total.field_tables`.
     stations

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.geometry import Geometry
+from detectors.geometry import Geometry, GeometryTables
+from detectors.overlaps import overlap
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -25,6 +26,8 @@ CHANNELS = STATIONS * STATION_CHANNELS
 CELLS = (12, 18)  # scallops of the stations, upstream of calorimeters 13 and 19; G1 whichScallopLocations
 # Straws of a layer can come near those of so many next ones, where modules run into each other.
 _NEIGHBOURS = 4
+_BEFORE_FIRST = 0.0633  # the part of a module before its first layer, and the extension's wall [m]; G1
+_LAST = 1e-3  # [m]
 
 
 class StrawTables(NamedTuple):
@@ -101,13 +104,15 @@ class Stations:
         follow the beam in steps; the design of G1 has 53 to 96 mm, depending on module and version.
     extension
         How far the chamber's extension reaches behind the wall [m]; G1: 120.7 mm, less its wall of 19 mm.
+    extension_wall, extension_gap
+        Thickness of its wall, and from its outer end to the downstream corner of the chamber's wall [m]; G1.
     misalignment
         Of modules and stations.
 
     Raises
     ------
     ValueError
-        If two straws overlap or a straw reaches into the storage aperture.
+        If two straws overlap, a straw reaches into the storage aperture, or the extension into a calorimeter.
     """
 
     geometry: Geometry = field(default_factory=Geometry)
@@ -123,6 +128,8 @@ class Stations:
     first_z: float = 0.3360
     clearance: float = 0.075
     extension: float = 0.1017
+    extension_wall: float = 0.019
+    extension_gap: float = 0.0686
     misalignment: Misalignment = field(default_factory=Misalignment)
 
     def __post_init__(self) -> None:
@@ -134,6 +141,7 @@ class Stations:
         if len(self.module_z) != MODULES:
             raise ValueError(f"module_z has {len(self.module_z)} numbers: give {MODULES}.")
         self._refuse_overlaps()
+        self._refuse_long_extension()
 
     @property
     def frames(self) -> FloatArray:
@@ -214,11 +222,48 @@ class Stations:
             layers=self.layers(),
             gas_radius=self.gas_radius,
             outer_radius=self.outer_radius,
-            # Half a module (114 mm; G1) and the wall of the extension before the first layer.
-            start=self.first_z - 0.0633,
+            start=self.first_z - _BEFORE_FIRST,
             inner=-self.extension,
             half_height=0.5 * self.height,
         )
+
+    def chamber_tables(self) -> GeometryTables:
+        """The ring's geometry for kernels, with the chamber open and extended at the stations."""
+        tables = self.geometry.tables()
+        trackers = np.zeros_like(tables.trackers)
+        # In front of its last layer a station ends for a positron that comes in; one that leaves it is behind.
+        last = self.layers()[:, :, 2].max(axis=1) - _LAST
+        trackers[list(CELLS)] = np.stack([np.full(STATIONS, self.tables().start), last], axis=1)
+        low, high = self._extension_ends()
+        wall = self.extension_wall
+        return tables._replace(trackers=trackers, extension=np.array([low + wall, high - wall, self.extension, wall]))
+
+    def _extension_ends(self) -> tuple[float, float]:
+        """Begin and end of the extension along the slanted wall, outside [m]."""
+        chamber = self.geometry.chamber
+        r, phi = np.array(chamber.corner_radius[:2]), np.array(chamber.corner_phi[:2])
+        length = math.hypot(*np.diff(r * np.cos(phi)), *np.diff(r * np.sin(phi)))
+        return self.first_z - _BEFORE_FIRST, length - self.extension_gap
+
+    def _refuse_long_extension(self) -> None:
+        """Raise ValueError if the last layer is beyond the extension, or that reaches into the calorimeter."""
+        low, high = self._extension_ends()
+        last = self.layers()[:, :, 2].max() + self.outer_radius
+        if last > high - self.extension_wall:
+            raise ValueError(
+                f"the last layer of straws, {last:.4f} m along the wall, is beyond the chamber's extension, which ends "
+                f"at {high - self.extension_wall:.4f} m: give a smaller first_z, module_z or extension_gap."
+            )
+        depth = self.extension + self.extension_wall
+        box = np.array([[0.0, 0.0, low], [0.0, 0.0, high], [-depth, 0.0, high], [-depth, 0.0, low]])
+        for s, cell in enumerate(CELLS):
+            outline = to_global(box, self.frames[s])[:, [0, 2]]
+            for k in (cell - 1, cell):
+                if overlap(outline, self.geometry.box_outline(k)):
+                    raise ValueError(
+                        f"the chamber's extension at {station_name(s)} overlaps calorimeter {k + 1}: "
+                        "give a smaller extension or a larger extension_gap."
+                    )
 
     def _refuse_overlaps(self) -> None:
         """Raise ValueError for the first two straws that are closer than their diameter, or one in the aperture."""

@@ -14,7 +14,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.digitizer import BLOCK, ChannelConstants, DigitizerSettings, Pulses, Shape, common_step, noise4
+from detectors.digitizer import ChannelConstants, DigitizerSettings, Pulses, Shape, common_step
+from detectors.noise import BLOCK, noise4
 from detectors.shower import CALORIMETERS, CRYSTALS
 from detectors.sipm import decay_powers, pulse
 from gpu.kernel import Kernel

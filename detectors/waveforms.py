@@ -1,4 +1,4 @@
-"""Whole waveforms of chosen channels: all samples of a fill, of which the islands are pieces."""
+"""Waveforms beside the islands: all samples of a fill for chosen channels, and the same piece of all channels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from detectors.channels import CHANNELS, ChannelConstants
 from detectors.digitizer import BLOCK, DigitizerSettings, Pulses, Rows, Shape, synthesise
+from detectors.shower import CALORIMETERS, CRYSTALS
+from detectors.windows import Windows, rows_of
 from gpu.rng import FillKey
 
 _AT_ONCE = 9  # channels made together: 40 MB of levels, addresses and samples
@@ -65,3 +67,35 @@ def waveforms_of(
         made = synthesise(rows, np.full(n, blocks), pulses, shape, constants, settings, key)
         samples[some] = made.reshape(n, -1)[:, : settings.samples]
     return Waveforms(channels, samples)
+
+
+def pieces_of_all(
+    first: NDArray[np.int64],
+    length: int,
+    pulses: Pulses,
+    shape: Shape,
+    constants: ChannelConstants,
+    settings: DigitizerSettings,
+    key: FillKey,
+) -> NDArray[np.int16]:
+    """Make the same pieces of the waveforms of all channels.
+
+    Parameters
+    ----------
+    first
+        First sample of each piece, shape (k,), ascending and apart; multiples of four.
+    length
+        Samples of a piece, a multiple of four.
+    pulses, shape, constants, settings, key
+        As for `detectors.digitizer.synthesise`; pulses of the whole fill.
+
+    Returns
+    -------
+    int16 array (24, 54, k, length) [counts]
+    """
+    k = len(first)
+    calo = np.repeat(np.arange(CALORIMETERS), k)
+    begin = np.tile(first, CALORIMETERS)
+    rows, blocks, touching = rows_of(Windows(calo, begin, begin + length - 1), pulses, settings, shape)
+    samples = synthesise(rows, blocks, touching, shape, constants, settings, key)
+    return np.ascontiguousarray(samples.reshape(CALORIMETERS, k, CRYSTALS, length).swapaxes(1, 2))

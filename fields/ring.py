@@ -106,6 +106,39 @@ class Kicker:
 
 
 @dataclass(frozen=True)
+class FibreHarp:
+    """A plane of parallel scintillating fibres that can be put into the beam.
+
+    Attributes
+    ----------
+    theta
+        Azimuth [rad]: 180 and 270 deg, taken in the origin of the geometry, as the trackers' are.
+    upright
+        Whether the fibres stand upright, side by side in x; else they lie, one above the other.
+    fibres, pitch, diameter, length
+        Number, distance, diameter and length of the fibres [m]; G1 fiberHarp.fcl. The middle one is at 0.
+    """
+
+    name: str
+    theta: float
+    upright: bool
+    fibres: int = 7
+    pitch: float = 0.013
+    diameter: float = 0.5e-3
+    length: float = 0.090
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.diameter < self.pitch or self.fibres < 1 or self.fibres % 2 == 0:
+            raise ValueError(f"harp {self.name} of {self.fibres} fibres of {self.diameter:g} m, {self.pitch:g} m "
+                             "apart: give an odd number that do not touch.")  # fmt: skip
+
+    @property
+    def places(self) -> NDArray[np.float64]:
+        """x or y of the fibres [m], in rising order."""
+        return np.asarray(self.pitch * (np.arange(self.fibres) - self.fibres // 2), np.float64)
+
+
+@dataclass(frozen=True)
 class Inflector:
     """Channel through which the beam enters; its exit is theta = 0."""
 
@@ -141,6 +174,7 @@ _COLLIMATORS_DEG = (  # MT
     ("C5", 335.074),
 )
 _KICKERS_DEG = (("K1", 67.926, 78.157), ("K2", 82.915, 93.146), ("K3", 97.899, 108.130))  # MT
+_HARPS_DEG = (180.0, 270.0)  # geometry origin [deg]: best estimate (recalled)
 _CALORIMETER_PHI_DEG = 11.904  # front-face centre of calorimeter 1, geometry origin [deg]; G1 station.fcl
 _TRACKERS = ((12, 180.0), (18, 270.0))  # station, start of its scallop in the geometry origin [deg]; G1
 
@@ -155,6 +189,16 @@ def _trackers() -> tuple[Station, ...]:
     azimuths = [math.radians(deg) for _, deg in _TRACKERS]
     thetas = convert_azimuth(azimuths, AzimuthOrigin.GEOMETRY, AzimuthOrigin.INFLECTOR_EXIT)
     return tuple(Station(number, float(theta)) for (number, _), theta in zip(_TRACKERS, thetas, strict=True))
+
+
+def fibre_harps() -> tuple[FibreHarp, ...]:
+    """The four harps: one of upright and one of lying fibres at 180 and at 270 deg."""
+    thetas = convert_azimuth(np.radians(_HARPS_DEG), AzimuthOrigin.GEOMETRY, AzimuthOrigin.INFLECTOR_EXIT)
+    return tuple(
+        FibreHarp(f"{deg:.0f} {axis}", float(theta), axis == "x")
+        for deg, theta in zip(_HARPS_DEG, thetas, strict=True)
+        for axis in ("x", "y")
+    )
 
 
 @dataclass(frozen=True)
@@ -173,6 +217,7 @@ class Ring:
     calorimeters: tuple[Station, ...]
     trackers: tuple[Station, ...]
     radius: float = R0
+    harps: tuple[FibreHarp, ...] = ()  # those in the beam
 
     def __post_init__(self) -> None:
         edges = [edge for quad in self.quads for edge in (quad.theta_start, quad.theta_end)]

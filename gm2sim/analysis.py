@@ -7,14 +7,14 @@ from typing import Any
 
 from gm2sim.config import Config, ConfigError, load
 from gm2sim.machine import layout, quad_settings
+from gm2sim.methods import Method, closed_form_asymmetry, event_histogram
+from gm2sim.pileup import PileupSettings
 from gm2sim.reco import Clusters, reconstruct
 from gm2sim.wiggle import (
     REFERENCE_FREQUENCY,
     WiggleFit,
     WiggleHistogram,
     fit_wiggle,
-    histogram,
-    randomise_times,
 )
 from tracking.muon import LIGHT_SPEED, MASS, RIGIDITY, Reference, reference
 
@@ -29,8 +29,10 @@ class Analysis:
     Attributes
     ----------
     clusters : Clusters
+        None of the Q method.
     histogram : WiggleHistogram
-        Positrons above the configured threshold, times randomised by one cyclotron period.
+        Of the T method unless said otherwise: positrons above the configured threshold, times randomised by one
+        cyclotron period.
     fit : WiggleFit or None
         None when there are too few positrons; ``verdict`` then says so.
     verdict : str
@@ -43,7 +45,9 @@ class Analysis:
     verdict: str
 
 
-def analyse(folder: Path, config: Config | None = None) -> Analysis:
+def analyse(
+    folder: Path, config: Config | None = None, method: Method | str = Method.T, pileup: bool = False
+) -> Analysis:
     """Reconstruct all raw files of a folder and fit the wiggle.
 
     Parameters
@@ -52,56 +56,106 @@ def analyse(folder: Path, config: Config | None = None) -> Analysis:
         Output folder of a run.
     config : Config, optional
         In place of the folder's config.toml: its [fit] says which energies and times are used.
+    method : Method or str
+        T, A or Q, see :mod:`gm2sim.methods`.
+    pileup : bool
+        Subtract pileup by the shadow window (T and A).
 
     Raises
     ------
     ConfigError
-        If the folder holds no raw file or no configuration.
+        If the folder holds no raw file or no configuration, the method is not known, or the Q method has no histograms
+        or is to be corrected for pileup.
     RawFormatError
         If a raw file is damaged.
     """
+    chosen = named_method(method)
+    if pileup and chosen is Method.Q:
+        raise ConfigError("--pileup has nothing to act on in the Q method, which sums energy: leave it out")
     config = config or configuration(folder)
-    clusters = reconstruct(raw_files(folder))
-    time = randomise_times(clusters.time, clusters.fill, config.run.seed)
-    data = histogram(
-        time,
-        clusters.energy,
-        threshold=config.fit.threshold_gev,
-        start=config.fit.start_us * 1e-6,
-        stop=config.fit.stop_us * 1e-6,
-    )
+    clusters, data = _histogram(raw_files(folder), config, chosen, PileupSettings() if pileup else None)
     try:
         fitted = fit_wiggle(data, cbo_frequency=cbo_frequency(config), reference_frequency=reference_frequency(config))
     except ValueError as err:
         return Analysis(clusters, data, None, str(err))
-    return Analysis(clusters, data, fitted, _verdict(fitted))
+    return Analysis(clusters, data, fitted, _verdict(fitted, chosen))
 
 
-def fit(folder: Path) -> dict[str, Any]:
+def named_method(method: Method | str) -> Method:
+    """The method of a name, in small letters or large ones.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    try:
+        return Method(str(method).upper())
+    except ValueError:
+        raise ConfigError(f"--method {method} is not known: choose T, A or Q") from None
+
+
+def _histogram(
+    raw: list[Path], config: Config, method: Method, pileup: PileupSettings | None
+) -> tuple[Clusters, WiggleHistogram]:
+    """Clusters, where the method wants them, and the wiggle of all calorimeters."""
+    start, stop, reference = config.fit.start_us * 1e-6, config.fit.stop_us * 1e-6, reference_frequency(config)
+    if method is Method.Q:
+        from gm2sim.q_method import energy_histogram
+
+        try:
+            found = energy_histogram(raw, start=start, stop=stop, reference_frequency=reference)
+        except ValueError as err:
+            raise ConfigError(f"'{raw[0].parent}': {err}") from None
+        return Clusters.empty(), found.total
+    clusters = reconstruct(raw)
+    weight = closed_form_asymmetry(design_reference(config).gamma0) if method is Method.A else None
+    made = event_histogram(
+        clusters,
+        method=method,
+        threshold=config.fit.threshold_gev,
+        start=start,
+        stop=stop,
+        seed=config.run.seed,
+        pileup=pileup,
+        weight=weight,
+        reference_frequency=reference,
+    )
+    return clusters, made.total
+
+
+def fit(folder: Path, method: Method | str = Method.T, pileup: bool = False) -> dict[str, Any]:
     """Reconstruct the raw files of a run and fit the anomalous precession frequency.
 
     Parameters
     ----------
     folder : Path
         Output folder of a run.
+    method : Method or str
+        T, A or Q.
+    pileup : bool
+        Subtract pileup by the shadow window.
 
     Returns
     -------
     dict
-        ``parameters``: name, value, error, unit of each; ``verdict``; and what :meth:`WiggleFit.summary` has.
+        ``parameters``: name, value, error, unit of each; ``verdict``; ``method``; and what
+        :meth:`WiggleFit.summary` has.
 
     Raises
     ------
     ConfigError
         If there is nothing to fit, or too few positrons.
     """
-    found = analyse(Path(folder))
+    found = analyse(Path(folder), method=method, pileup=pileup)
     if found.fit is None:
         raise ConfigError(f"'{folder}': {found.verdict}")
     rows = [(name, *found.fit[name], _UNITS.get(name, "")) for name in found.fit.names]
     omega, error = found.fit.omega_a
     rows.insert(0, ("omega_a", omega, error, "rad/s"))
-    return found.fit.summary() | {"verdict": found.verdict, "parameters": rows}
+    return found.fit.summary() | {
+        "method": str(named_method(method)), "pileup_subtracted": pileup, "verdict": found.verdict, "parameters": rows,
+    }  # fmt: skip
 
 
 def configuration(folder: Path) -> Config:
@@ -148,11 +202,12 @@ def reference_frequency(config: Config) -> float:
     return REFERENCE_FREQUENCY if abs(expected / REFERENCE_FREQUENCY - 1) < 0.01 else expected
 
 
-def _verdict(found: WiggleFit) -> str:
+def _verdict(found: WiggleFit, method: Method) -> str:
     r, error = found.r_ppm
     trust = "" if found.valid else ", but the minimum is not to be trusted"
+    what = {Method.T: "positrons", Method.A: "positrons by effect (A)", Method.Q: "positrons by effect (Q)"}[method]
     return (
-        f"R = {r:.2f} +- {error:.2f} ppm from {found.positrons} positrons, chi2/ndf = "
+        f"R = {r:.2f} +- {error:.2f} ppm from {found.positrons} {what}, chi2/ndf = "
         f"{found.chi2:.1f}/{found.ndf}, "
         f"probability {found.probability:.3f}{trust}"
     )

@@ -37,6 +37,9 @@ _NEUTRAL = {
     "out_of_fill": 1.0,
     "time_offset_s": 0.0,
     "status": 0.0,
+    "laser_rise_time_s": 0.846e-9,
+    "laser_fall_time_s": 1.6e-9,
+    "laser_light": 1.0,
 }
 
 
@@ -71,6 +74,10 @@ class Calibration:
         How late a channel shows a pulse, taken off the times.
     status : array (24, 54)
         `detectors.channels.ChannelStatus`.
+    laser_rise_time, laser_fall_time : arrays (24, 54) [s]
+        Of a pulse of the laser.
+    laser_light : array (24, 54) [GeV]
+        Of the laser's mean pulse, as the energy of a positron that makes as much light.
     clock_ppm : float
         How much faster than nominal the clock ran. Times are those of the nominal clock, as in the experiment
         before unblinding; see :meth:`with_true_clock`.
@@ -96,6 +103,9 @@ class Calibration:
     out_of_fill: Floats | float = 1.0
     time_offset: Floats | float = 0.0
     status: Floats | float = 0.0
+    laser_rise_time: Floats | float = 0.846e-9
+    laser_fall_time: Floats | float = 1.6e-9
+    laser_light: Floats | float = 1.0
     clock_ppm: float = 0.0
 
     def as_tree(self) -> dict[str, Any]:
@@ -221,6 +231,11 @@ class Calibration:
             threshold=_PULSE_THRESHOLD * noise,
             pedestal_weight=noise**2,
         )
+
+    @property
+    def laser_templates(self) -> Templates:
+        """The same of the pulses of the laser."""
+        return replace(self, rise_time=self.laser_rise_time, fall_time=self.laser_fall_time).templates
 
     @property
     def template(self) -> Template:

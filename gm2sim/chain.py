@@ -2,22 +2,24 @@
 
 import math
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decay.positron import Positrons, decay
-from detectors.calorimeter import FillDigits, digitise_fill
-from detectors.lost_muons import Flights, LostMuons, crystal_material, fly
-from detectors.mip import MuonHits, deposit_muons, together
-from detectors.shower import CrystalDeposits, Leakage, shower
-from detectors.transport import Ends, Hits, transport
+from decay.positron import decay
+from detectors.calorimeter import digitise_fill
+from detectors.laser import Pulses, laser_deposits
+from detectors.lost_muons import LostMuons, crystal_material, fly
+from detectors.mip import deposit_muons, together
+from detectors.shower import shower
+from detectors.transport import fly_positrons
+from gm2sim.fill import Detected, Fill, Snapshot
 from gm2sim.machine import Setup
-from gm2sim.records import Snapshot
+from gm2sim.monitors import simulate_monitors
 from gm2sim.summary import Tally
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
+from tracking.crossings import joined
 from tracking.turns import TrackResult
 
 Histogram = NDArray[np.int32]
@@ -26,24 +28,9 @@ _SNAPSHOT_TIMES = (0.0, 30e-6, 150e-6)  # when x and y of every muon are kept [s
 _PLATES_UNTIL = 30e-6
 
 
-class Fill(NamedTuple):
-    """One simulated fill, truth and digits."""
-
-    muons: Bunch
-    stretches: list[TrackResult]
-    snapshots: list[Snapshot]
-    positrons: Positrons
-    ends: Ends
-    hits: Hits
-    lost: LostMuons
-    flights: Flights
-    muon_hits: MuonHits
-    deposits: CrystalDeposits
-    leakage: Leakage
-    digits: FillDigits
-
-
-def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally: Tally) -> Fill:
+def simulate_fill(
+    setup: Setup, key: FillKey, histogram: Histogram | None, tally: Tally, laser: Pulses | None = None
+) -> Fill:
     """The chain, from the stored muons of one fill to its digits.
 
     Parameters
@@ -55,6 +42,8 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
         Q-method histogram that the fill is added to.
     tally : Tally
         Counts and times are added to it.
+    laser : Pulses, optional
+        Of the laser in this fill.
     """
     with tally.stage("beam"):
         beam = setup.muons(key)
@@ -70,35 +59,43 @@ def simulate_fill(setup: Setup, key: FillKey, histogram: Histogram | None, tally
         lost=int((muons.state > State.DECAYED).sum()),
         muon_turns=sum(stretch.muon_turns for stretch in stretches),
     )
-    return Fill(muons, stretches, snapshots, *detect_decays(setup, muons, key, histogram, tally))
+    seen = detect_decays(setup, muons, key, histogram, tally, laser)
+    with tally.stage("monitors"):
+        crossings = joined([stretch.crossings for stretch in stretches if stretch.crossings is not None])
+        monitors = simulate_monitors(setup, key, crossings)
+    return Fill(muons, stretches, snapshots, seen, monitors)
 
 
 def detect_decays(
-    setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally
-) -> tuple[Positrons, Ends, Hits, LostMuons, Flights, MuonHits, CrystalDeposits, Leakage, FillDigits]:
+    setup: Setup, muons: Bunch, key: FillKey, histogram: Histogram | None, tally: Tally, laser: Pulses | None = None
+) -> Detected:
     """The second half of the chain, from decayed and lost muons to digits; parameters as in :func:`simulate_fill`."""
     lost = LostMuons.of(muons, setup.ring.reference)
     with tally.stage("decay"):
         positrons = decay(muons, setup.ring.reference, key, setup.config.beam.polarization)
     with tally.stage("transport"):
-        hits, ends = transport(positrons, setup.fields, setup.geometry, key)
+        flight = fly_positrons(positrons, setup.fields, setup.geometry, key, setup.transport, setup.stations)
         muon_hits, flights = fly(lost, setup.fields, setup.geometry, key, crystals=setup.calorimeters.shower)
     with tally.stage("showers"):
         of_muons = deposit_muons(muon_hits, crystal_material(), setup.calorimeters.shower)
-        of_positrons, leakage = shower(hits, key, setup.calorimeters.shower)
+        of_positrons, leakage = shower(flight.hits, key, setup.calorimeters.shower)
         deposits = together(of_positrons, of_muons)
     with tally.stage("digitising"):
         digits = digitise_fill(
             deposits, key, setup.calorimeters, constants=setup.constants, q_histogram=histogram,
             waveform_channels=setup.waveform_channels(key.fill),
+            laser=laser_deposits(laser, setup.constants.laser_light) if laser is not None else None,
         )  # fmt: skip
     tally.count(
         positrons=positrons.n,
-        hits=hits.calo.size,
+        hits=flight.hits.calo.size,
         islands=sum(one.start.size for one in digits.islands),
         samples=sum(one.samples.size for one in digits.islands),
     )
-    return positrons, ends, hits, lost, flights, muon_hits, deposits, leakage, digits
+    return Detected(
+        positrons, flight.ends, flight.hits, leakage, flight.crossings, flight.passages, lost, flights, muon_hits,
+        deposits, digits,
+    )  # fmt: skip
 
 
 def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[TrackResult], list[Snapshot]]:
@@ -119,7 +116,7 @@ def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[T
         snapshots.append(Snapshot(start, muons.time[here], muons.x[here], muons.y[here], muons.number[here]))
         result = ring.track(
             muons, stop - start, every=every, observers=(np.radians(settings.observer_deg),), moments=True,
-            kicked=start < kicked, metal_key=key if setup.injected else None,
+            kicked=start < kicked, metal_key=key if setup.injected else None, harp_key=key,
             plates=setup.injected and start * ring.reference.period < plates_until,
             backend=setup.backend, progress=False,
         )  # fmt: skip

@@ -7,6 +7,7 @@ import typer
 
 from gm2sim.cli_conditions import conditions_app
 from gm2sim.cli_options import Json, Preset, Set, overrides, print_json, show
+from gm2sim.cli_truth import truth_app
 
 app = typer.Typer(
     name="gm2sim",
@@ -20,6 +21,7 @@ app = typer.Typer(
 raw_app = typer.Typer(help="Look into raw files and verify them.", no_args_is_help=True)
 app.add_typer(raw_app, name="raw")
 app.add_typer(conditions_app, name="conditions")
+app.add_typer(truth_app, name="truth")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the output folder of a run")]
 RawFiles = Annotated[list[Path], typer.Argument(metavar="FILE...", help="raw files (.mid)")]
@@ -250,15 +252,22 @@ def reproduce(
 
 
 @app.command()
-def fit(folder: Folder, as_json: Json = False) -> None:
+def fit(
+    folder: Folder,
+    method: Annotated[
+        str, typer.Option(help="T: positrons above threshold, A: weighted with their asymmetry, Q: all energy")
+    ] = "T",
+    pileup: Annotated[bool, typer.Option("--pileup", help="subtract pileup by the shadow window (T, A)")] = False,
+    as_json: Json = False,
+) -> None:
     """Reconstruct the raw files of a run and fit the anomalous precession frequency.
 
-    Example: gm2sim fit out/run1a
+    Example: gm2sim fit out/run1a --method A
     """
     from gm2sim.analysis import fit as fit_run
     from gm2sim.terminal import print_table
 
-    result = fit_run(folder)
+    result = fit_run(folder, method, pileup)
     if as_json:
         print_json(result)
     else:

@@ -11,6 +11,7 @@ from detectors.calorimeter import CalorimeterSettings
 from detectors.channels import ChannelConstants
 from detectors.digitizer import DigitizerSettings
 from detectors.gain import GainSettings
+from detectors.laser import LaserSettings
 from detectors.shower import CRYSTALS, ShowerSettings
 from detectors.sipm import SipmSettings
 from detectors.template import fit_template, read_template
@@ -18,6 +19,7 @@ from gm2sim.conditions.calorimeter import CALORIMETER_FOLDERS
 from gm2sim.conditions.folders import (
     CHANNEL_STATUS,
     INFILL_GAIN,
+    LASER_LIGHT,
     LIGHT_YIELD,
     OOF_CORRECTION,
     PULSE_TEMPLATE,
@@ -26,7 +28,7 @@ from gm2sim.conditions.folders import (
 )
 from gm2sim.config import Config
 from gm2sim.config.errors import ConfigError
-from gm2sim.timeline import fill_time, serials
+from gm2sim.timeline import fill_time, muon_fills
 
 
 def calorimeter_settings(config: Config) -> CalorimeterSettings:
@@ -42,6 +44,23 @@ def calorimeter_settings(config: Config) -> CalorimeterSettings:
         sipm=_sipm_settings(config),
         digitizer=_digitizer_settings(config),
         gain=_gain_settings(config),
+        laser=laser_settings(config),
+    )
+
+
+def laser_settings(config: Config) -> LaserSettings:
+    """The laser of a configuration."""
+    laser = config.laser
+    return LaserSettings(
+        energy=laser.energy_gev,
+        spread=laser.spread,
+        jitter=laser.jitter,
+        sync=laser.sync,
+        sync_time=1e-6 * laser.sync_us,
+        start=1e-6 * laser.start_us,
+        spacing=1e-6 * laser.spacing_us,
+        step=1e-6 * laser.step_us,
+        steps=laser.steps,
     )
 
 
@@ -137,14 +156,15 @@ def calorimeter_folders(config: Config) -> tuple[str, ...]:
         PULSE_TEMPLATE.name: detectors.templates,
         TIME_ALIGNMENT.name: detectors.time_alignment,
         CHANNEL_STATUS.name: detectors.channel_status,
+        LASER_LIGHT.name: config.laser.sync or config.laser.in_fill_every or config.laser.fill_every,
     }
     return (*CALORIMETER_FOLDERS, *(name for name, on in optional.items() if on))
 
 
 def middle_of(config: Config, subrun: int) -> float:
     """Time of the middle of a subrun since the begin of run [s]."""
-    numbers = serials(config, subrun)
-    ends = (fill_time(config.run.start_time, serial).since_begin for serial in (numbers[0], numbers[-1]))
+    fills = muon_fills(config, subrun)
+    ends = (fill_time(config, fill).since_begin for fill in (fills[0], fills[-1]))
     return 0.5 * sum(ends)
 
 

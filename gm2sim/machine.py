@@ -14,12 +14,16 @@ from detectors.calorimeter import CalorimeterSettings
 from detectors.channels import ChannelConstants
 from detectors.geometry import Geometry
 from detectors.shower import CALORIMETERS, CRYSTALS
+from detectors.straw_crossings import CrossingSettings
+from detectors.straws import Stations
 from detectors.sums import q_bins
+from detectors.transport import TransportSettings
 from fields.inflector import Leakage
 from fields.maps import RZMap, load_multipole_map, load_rz_map
 from fields.plates import PlateGeometry
 from fields.quads import Placement, QuadSettings
 from fields.ring import Ring as Layout
+from fields.ring import fibre_harps
 from fields.storage import StorageField
 from fields.synthetic import MapSpec, synthesise
 from fields.total import FieldTables, field_tables
@@ -45,7 +49,7 @@ _SIDES = {"full": 0, "inner": -1, "outer": 1}  # of the copper of a collimator
 
 
 def layout(config: Config) -> Layout:
-    """Ring geometry with the configured collimators."""
+    """Ring geometry with the configured collimators, and the harps where they are in the beam."""
     factories = {"e989": Layout.e989, "reference": Layout.reference, "continuous": Layout.continuous}
     ring = factories[config.ring.layout]()
     radius = config.ring.collimator_radius_mm * 1e-3
@@ -55,7 +59,7 @@ def layout(config: Config) -> Layout:
         for one, kind in zip(ring.collimators, kinds, strict=True)
         if kind != "out"
     )
-    return replace(ring, collimators=collimators)
+    return replace(ring, collimators=collimators, harps=fibre_harps() if config.monitors.harps == "in" else ())
 
 
 def storage_field(config: Config) -> StorageField:
@@ -143,6 +147,18 @@ def stored_beam(config: Config, bunch: int = 0) -> StoredBeam:
         x_e_time_slope=beam.x_e_time_slope_mm_per_ns * 1e6,
         aperture_radius=config.ring.collimator_radius_mm * 1e-3,
         edge=beam.edge_mm * 1e-3,
+    )
+
+
+def transport_settings(config: Config) -> TransportSettings:
+    """How positrons fly to the detectors."""
+    transport = config.transport
+    return TransportSettings(
+        material=transport.material,
+        photons=transport.photons,
+        photon_threshold=transport.photon_threshold_mev * 1e-3,
+        side_entry=transport.side_entry,
+        straws=CrossingSettings(scattering=transport.straw_material, loss=transport.straw_material),
     )
 
 
@@ -237,6 +253,7 @@ class Ring:
         kicked: bool = False,
         plates: bool | None = None,
         metal_key: FillKey | None = None,
+        harp_key: FillKey | None = None,
         backend: str = "cpu",
         progress: bool = True,
         watch: Callable[[int, int], None] | None = None,
@@ -262,6 +279,8 @@ class Ring:
         metal_key : FillKey, optional
             Fill that the random numbers of muons in the metal of collimators belong to. Without it, whoever misses
             a collimator's hole is lost there.
+        harp_key : FillKey, optional
+            Fill that the random numbers of muons in the fibres of harps belong to; without it the harps are not felt.
         backend : str
             "cpu" or "gpu".
         progress : bool
@@ -276,7 +295,7 @@ class Ring:
                 beam, self.injection.tables if kicked else self.tables, turns, spin=self.config.physics.spin,
                 observers=observers, every=every, moments=moments, collimators=collimators,
                 plates=metal_key is not None if plates is None else plates, changes=self.changes, metal_key=metal_key,
-                backend=backend, progress=watch or bar,
+                harp_key=harp_key, backend=backend, progress=watch or bar,
             )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -293,6 +312,8 @@ class Setup:
     beam: StoredBeam
     fields: FieldTables
     geometry: Geometry
+    stations: Stations | None
+    transport: TransportSettings
     calorimeters: CalorimeterSettings
     conditions: Conditions
     backend: str
@@ -307,12 +328,15 @@ class Setup:
         conditions = open_conditions(config.conditions.file, settings, partial(middle_of, config))
         require(conditions, calorimeter_folders(config), config.run.run, config.run.subruns)
         ring = Ring(config)
+        geometry = Geometry(ring=ring.layout)
         return cls(
             config=config,
             ring=ring,
             beam=stored_beam(config),
             fields=field_tables(ring.storage, ring.quads, ring.layout, _falloff_map(config)),
-            geometry=Geometry(ring=ring.layout),
+            geometry=geometry,
+            stations=Stations(geometry=geometry) if config.transport.trackers else None,
+            transport=transport_settings(config),
             calorimeters=settings,
             conditions=conditions,
             backend=backend,

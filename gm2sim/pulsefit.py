@@ -17,6 +17,7 @@ _BEFORE, _AFTER = (
     7,
     9,
 )  # samples of the window around a maximum: a pulse has lost 99.6 % of its height after 9
+_RISE = 3  # samples that a pulse takes to its maximum: one with its maximum behind the window reaches into it
 _STEPS = 8  # Newton steps; a good start needs three
 _SCRATCH = 36
 _SPLIT = 0.8  # samples by which two pulses in one maximum are first moved apart
@@ -308,13 +309,13 @@ def fit_pulses(i: int, waves: Waveforms, templates: Templates, found: Found) -> 
         if top < 0:
             break
         begin, end = max(top - _BEFORE, 0), min(top + _AFTER, length)
-        other = _next_maximum(i, top + 1, min(top + _AFTER, length), waves, t, found, pulses)
+        other = _next_maximum(i, top + 1, min(top + _AFTER + _RISE, length), waves, t, found, pulses)
         if other > 0:
             end = min(other + _AFTER, length)
         start, height, chi2 = _single(i, begin, end, top - t.delay, waves, t, found, pulses)
         freedom = max(end - begin - 3.0, 1.0)
         room = pulses + 1 < MOST_PULSES
-        if room and height > 0.0 and chi2 > freedom + _GAIN:
+        if room and (height > 0.0 or other > 0) and chi2 > freedom + _GAIN:
             u, v, g, h, both = _double(i, begin, end, start - _SPLIT, start + _SPLIT, waves, t, found, pulses)
             if both > freedom + _GAIN:
                 far = float(other)

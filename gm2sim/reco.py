@@ -26,6 +26,8 @@ Ints = NDArray[np.int64]
 
 TIME_WINDOW = 2.5e-9
 """Crystals of one positron are within this time of its highest crystal [s]."""
+LASER_CRYSTALS = 40
+"""So many crystals at once are a pulse of the laser: no positron lights half as many."""
 _CRYSTAL_SIZE = 0.2264 / COLUMNS  # [m], lyon-fnal/gm2geom @17163ed
 _LOG_WEIGHT = 4.0  # crystals below exp(-4) of the positron's energy have no say in its place
 _NEAR = 8.0  # samples: a crystal with a pulse so close is not read at another's time
@@ -91,6 +93,10 @@ class Clusters(NamedTuple):
         """Put clusters of several fills behind one another."""
         listed = [cls.empty(), *parts]
         return cls(*(np.concatenate(columns) for columns in zip(*listed, strict=True)))
+
+    def select(self, which: NDArray[np.bool_]) -> "Clusters":
+        """Some of the clusters."""
+        return Clusters._make(column[which] for column in self)
 
     @classmethod
     def empty(cls) -> "Clusters":
@@ -308,9 +314,10 @@ def cluster(
 
 
 def reconstruct_fill(event: Event, calibration: Calibration) -> Clusters:
-    """Positron candidates of one muon fill of a raw file."""
+    """Positron candidates of one muon fill of a raw file, pulses of the laser left out; none in other fills."""
     waves = gather(event)
-    return cluster(fit_fill(waves, calibration), waves, calibration, event.serial)
+    found = cluster(fit_fill(waves, calibration), waves, calibration, event.serial)
+    return found.select(found.multiplicity < LASER_CRYSTALS)
 
 
 def reconstruct(

@@ -1,19 +1,14 @@
 """From what the physics packages return to what goes into the files: raw records and truth tables."""
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
-from decay.positron import Positrons
 from detectors.calorimeter import CalorimeterSettings, FillDigits
-from detectors.lost_muons import Flights, LostMuons
-from detectors.mip import MuonHits
-from detectors.shower import CrystalDeposits, Leakage
-from detectors.transport import Ends, Hits
 from fields.storage import StorageField
 from gm2sim.config import Config
-from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout
+from gm2sim.fill import Detected, Snapshot
+from gm2sim.monitors import Monitors
+from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout, WaveformRecord
+from gm2sim.raw.wfd5 import Trigger
 from gm2sim.timeline import FillTime
 from gm2sim.truth import TruthWriter
 from tracking.bunch import Bunch
@@ -21,16 +16,6 @@ from tracking.muon import Reference
 from tracking.turns import TrackResult
 
 _PPM = 1e6
-
-
-class Snapshot(NamedTuple):
-    """Where the muons of a fill are at one turn, at theta = 0."""
-
-    turn: int
-    time: NDArray[np.float64]  # [s]
-    x: NDArray[np.float64]  # [m]
-    y: NDArray[np.float64]  # [m]
-    number: NDArray[np.int64]
 
 
 def readout(config: Config, settings: CalorimeterSettings) -> Readout:
@@ -51,9 +36,15 @@ def readout(config: Config, settings: CalorimeterSettings) -> Readout:
 
 
 def fill_record(
-    digits: FillDigits, when: FillTime, config: Config, settings: CalorimeterSettings, *, flush: bool
+    digits: FillDigits,
+    when: FillTime,
+    config: Config,
+    settings: CalorimeterSettings,
+    *,
+    flush: bool,
+    waveforms: tuple[WaveformRecord, ...] = (),
 ) -> FillRecord:
-    """One fill as the raw file takes it.
+    """One fill of muons as the raw file takes it.
 
     Parameters
     ----------
@@ -63,6 +54,8 @@ def fill_record(
     settings : CalorimeterSettings
     flush : bool
         Whether this fill carries the Q-method histograms.
+    waveforms : tuple of WaveformRecord
+        Whole waveforms beside the islands, in order of the crates.
     """
     crates = []
     for calo, islands in enumerate(digits.islands):
@@ -87,34 +80,31 @@ def fill_record(
         time_us=when.microseconds,
         fill_index=when.sequence,
         calorimeters=tuple(crates),
+        clock=Trigger.counts(when.since_begin, config.detectors.clock_ppm),
+        waveforms=waveforms,
     )
 
 
-def append_truth(
-    truth: TruthWriter,
-    serial: int,
-    muons: Bunch,
-    snapshots: list[Snapshot],
-    positrons: Positrons,
-    ends: Ends,
-    hits: Hits,
-    lost: LostMuons,
-    flights: Flights,
-    muon_hits: MuonHits,
-    deposits: CrystalDeposits,
-    leakage: Leakage,
-) -> None:
+def append_truth(truth: TruthWriter, serial: int, muons: Bunch, snapshots: list[Snapshot], seen: Detected) -> None:
     """Add everything that is known of one fill to the truth file."""
     truth.append("muons", serial, muons._asdict())
     for snapshot in snapshots:
         columns = snapshot._asdict() | {"turn": np.full(snapshot.x.size, snapshot.turn)}
         truth.append("profile", serial, columns)
-    truth.append("positrons", serial, positrons._asdict() | {"fate": ends.fate})
-    truth.append("hits", serial, hits._asdict() | leakage._asdict())
-    truth.append("crystals", serial, deposits._asdict())
-    columns = lost._asdict() | flights._asdict() | {"reason": lost.state, "energy": lost.energy}
+    truth.append("positrons", serial, seen.positrons._asdict() | {"fate": seen.ends.fate})
+    truth.append("hits", serial, seen.hits._asdict() | seen.leakage._asdict())
+    truth.append("crystals", serial, seen.deposits._asdict())
+    lost = seen.lost
+    columns = lost._asdict() | seen.flights._asdict() | {"reason": lost.state, "energy": lost.energy}
     truth.append("lost_muons", serial, columns)
-    truth.append("muon_hits", serial, muon_hits._asdict() | {"deposit": muon_hits.lost})
+    truth.append("muon_hits", serial, seen.muon_hits._asdict() | {"deposit": seen.muon_hits.lost})
+
+
+def append_monitors(truth: TruthWriter, serial: int, monitors: Monitors) -> None:
+    """Add what the waveforms of the auxiliary detectors were made from."""
+    if monitors.records:
+        truth.append("monitors", serial, monitors.truth)
+    truth.append("harp_crossings", serial, monitors.crossings._asdict())
 
 
 def append_moments(truth: TruthWriter, serial: int, first_turn: int, result: TrackResult, reference: Reference) -> None:

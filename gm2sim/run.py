@@ -6,20 +6,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
+from detectors.laser import fire
 from gm2sim import __version__
 from gm2sim.atomic import write_json
 from gm2sim.calibration import Calibration
+from gm2sim.calibration_fills import calibration_fill, crystal_records, in_fill_times, monitor_record
 from gm2sim.chain import simulate_fill
 from gm2sim.config import Config, ConfigError, RunError
 from gm2sim.machine import Setup
+from gm2sim.monitors import monitor_settings
 from gm2sim.mpi import Ranks, ranks
 from gm2sim.outputs import SubrunPaths, claim_folder, make_folder, read_metadata, subrun_is_done, write_metadata
 from gm2sim.raw import RunWriter, run_tree
-from gm2sim.records import append_field, append_moments, append_truth, fill_record, readout
+from gm2sim.records import append_field, append_moments, append_monitors, append_truth, fill_record, readout
 from gm2sim.summary import Tally, summarise
-from gm2sim.timeline import fill_time, iso, serials
+from gm2sim.timeline import FillTime, FillType, events, iso, muon_fills
 from gm2sim.truth import TruthWriter
 from gm2sim.warm import compiled_set, warm_up
 from gpu import cache, threads
@@ -103,7 +108,7 @@ def run(
                 tally.add_finished(read_metadata(paths.metadata), paths.raw.name)
         mine = job.share(todo)
         if watch:
-            fills = sum(len(serials(config, paths.subrun)) for paths in mine)
+            fills = sum(len(muon_fills(config, paths.subrun)) for paths in mine)
             watch.begin(fills, preset or "run", job.rank == 0)
         for paths in mine:
             run_subrun(setup, paths, preset, tally, watch)
@@ -140,8 +145,8 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
     """
     setup = setup.in_subrun(paths.subrun)
     config = setup.config
-    numbers = serials(config, paths.subrun)
-    begin = fill_time(config.run.start_time, numbers[0])
+    times = list(events(config, paths.subrun))
+    begin, end = times[0], times[-1]
     own = Tally()
     paths.clear()
     tree = run_tree(
@@ -150,6 +155,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
         begin.seconds,
         readout(config, setup.calorimeters),
         _simulation(setup, preset),
+        monitor_settings(setup),
     )
     histogram = setup.empty_histogram()
     with (
@@ -157,47 +163,57 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
         RunWriter(paths.raw, paths.run, paths.subrun, tree) as raw,
     ):
         append_field(truth, setup.ring.storage)
-        for index, serial in enumerate(numbers):
-            key = FillKey(config.run.seed, paths.run, paths.subrun, index)
-            fill_start = time.perf_counter()
-            before = own.counts["muon_turns"]
-            when = fill_time(config.run.start_time, serial)
-            fill = simulate_fill(setup.after(when.since_begin), key, histogram, own)
-            flush = (index + 1) % config.daq.q_flush_fills == 0
-            with own.stage("raw file"):
-                raw.write_fill(fill_record(fill.digits, when, config, setup.calorimeters, flush=flush))
-            with own.stage("truth file"):
-                append_truth(
-                    truth,
-                    serial,
-                    fill.muons,
-                    fill.snapshots,
-                    fill.positrons,
-                    fill.ends,
-                    fill.hits,
-                    fill.lost,
-                    fill.flights,
-                    fill.muon_hits,
-                    fill.deposits,
-                    fill.leakage,
-                )
-                for snapshot, stretch in zip(fill.snapshots, fill.stretches, strict=True):
-                    append_moments(truth, serial, snapshot.turn, stretch, setup.ring.reference)
-            if flush and histogram is not None:
-                histogram[:] = 0
-            if watch:
-                watch.advance((own.counts["muon_turns"] - before) / (time.perf_counter() - fill_start))
+        for when in times:
+            key = FillKey(config.run.seed, paths.run, paths.subrun, when.fill - begin.fill)
+            if when.fill_type == FillType.MUONS:
+                _muon_fill(setup, when, key, histogram, truth, raw, own, watch)
+            else:
+                with own.stage("laser and pedestals"):
+                    raw.write_fill(calibration_fill(setup, when, key))
     if raw.written is None:
         raise RunError(f"'{paths.raw}' was not written")
-    end = fill_time(config.run.start_time, numbers[-1])
     write_metadata(paths, config, {
         "preset": preset, "backend": setup.backend, "conditions": setup.conditions.version,
-        "first_event": numbers[0], "last_event": numbers[-1], "event_count": len(numbers),
+        "first_event": begin.serial, "last_event": end.serial, "event_count": len(times),
         "start_time": iso(begin.seconds), "end_time": iso(end.seconds),
         "counts": own.counts, "seconds": dict(own.seconds), "raw": raw.written.facts(),
     })  # fmt: skip
     own.raw_files, own.raw_bytes = 1, raw.written.size
     tally.add(own)
+
+
+def _muon_fill(
+    setup: Setup,
+    when: FillTime,
+    key: FillKey,
+    histogram: NDArray[np.int32] | None,
+    truth: TruthWriter,
+    raw: RunWriter,
+    tally: Tally,
+    watch: Watch | None,
+) -> None:
+    """Simulate one fill of muons into the open files of its subrun."""
+    config = setup.config
+    start, before = time.perf_counter(), tally.counts["muon_turns"]
+    laser = fire(in_fill_times(config, when), setup.calorimeters.laser, key)
+    fill = simulate_fill(setup.after(when.since_begin), key, histogram, tally, laser)
+    flush = (key.fill + 1) % config.daq.q_flush_fills == 0
+    waveforms = (*crystal_records(fill.seen.digits.waveforms), *fill.monitors.records)
+    if laser.time.size:
+        waveforms += (monitor_record(laser, setup.calorimeters.digitizer, key),)
+    with tally.stage("raw file"):
+        raw.write_fill(
+            fill_record(fill.seen.digits, when, config, setup.calorimeters, flush=flush, waveforms=waveforms)
+        )
+    with tally.stage("truth file"):
+        append_truth(truth, when.serial, fill.muons, fill.snapshots, fill.seen)
+        append_monitors(truth, when.serial, fill.monitors)
+        for snapshot, stretch in zip(fill.snapshots, fill.stretches, strict=True):
+            append_moments(truth, when.serial, snapshot.turn, stretch, setup.ring.reference)
+    if flush and histogram is not None:
+        histogram[:] = 0
+    if watch:
+        watch.advance((tally.counts["muon_turns"] - before) / (time.perf_counter() - start))
 
 
 def _backend(asked: str, local_rank: int) -> str:

@@ -30,7 +30,7 @@ _ORBIT = {
 }
 
 # What only a file with lost muons has, so that a file without them does not change.
-_ON_DEMAND = frozenset({"lost_muons", "muon_hits"})
+_ON_DEMAND = frozenset({"lost_muons", "muon_hits", "monitors", "harp_crossings"})
 
 # Group -> column -> (type, unit, meaning). The order is the order in the file.
 TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
@@ -56,15 +56,15 @@ TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "hits": {
         **_KEYS,
-        "calo": ("i1", "", "calorimeter 0..23 at whose face the particle arrives"),
-        "u": ("f8", "m", "horizontal place on the face, positive away from the ring centre"),
-        "v": ("f8", "m", "vertical place on the face"),
+        "calo": ("i1", "", "calorimeter 0..23 that the particle enters"),
+        "u": ("f8", "m", "horizontal place where it enters, positive away from the ring centre"),
+        "v": ("f8", "m", "vertical place there"),
         "du": ("f8", "", "horizontal slope to the face normal"),
         "dv": ("f8", "", "vertical slope to the face normal"),
-        "energy": ("f8", "GeV", "energy at the face"),
+        "energy": ("f8", "GeV", "energy where it enters"),
         "time": ("f8", "s", "arrival time"),
         "depth": ("f8", "m", "where it enters, behind the plane of the face; above 0 through a side"),
-        "order": ("i1", "", "0 the positron itself; 1, 2, ... photons that it made on its way"),
+        "order": ("i1", "", "0 the positron itself; 1, 2, ... photons that it made, and their pairs"),
         "front": ("f4", "GeV", "energy of the shower that leaves through the face"),
         "rear": ("f4", "GeV", "through the rear"),
         "side": ("f4", "GeV", "through the four sides"),
@@ -101,6 +101,25 @@ TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "energy": ("f8", "GeV", "energy in the plane of the face"),
         "deposit": ("f8", "GeV", "energy lost in the crystals, light in /crystals with hit = -1 - row within the fill"),
         "time": ("f8", "s", "time in the plane of the face"),
+    },
+    "monitors": {
+        "fill": _KEYS["fill"],
+        "injected": ("i4", "", "muons of the injected bunch"),
+        "t0_time": ("f8", "s", "time at which the mean of the bunch passes the T0 counter"),
+        **{
+            f"ibms{number}_{what}_{axis}": ("f8", "m", f"{meaning} {axis} of the beam at IBMS {number}")
+            for number in (1, 2, 3)
+            for axis in ("x", "y")
+            for what, meaning in (("mean", "mean"), ("width", "rms width in"))
+        },
+    },
+    "harp_crossings": {
+        **_KEYS,
+        "harp": ("i1", "", "0, 1 upright and lying fibres at 180 deg, 2, 3 at 270 deg"),
+        "fibre": ("i1", "", "0..6, from the inner or lower side"),
+        "turn": ("i4", "", "turn of the muon"),
+        "time": ("f8", "s", "when it crosses the fibre"),
+        "path": ("f8", "m", "length in the fibre"),
     },
     "beam": {
         "fill": _KEYS["fill"],

@@ -11,10 +11,12 @@ import sys
 from gm2sim.chain import detect_decays, simulate_fill, track_muons
 from gm2sim.config import Config
 from gm2sim.machine import Setup
+from gm2sim.monitors import crates, simulate_monitors
 from gm2sim.summary import Tally
 from gpu import cache
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
+from tracking.crossings import Crossings
 
 _MUONS = 40
 _INJECTED = 4000  # of which some tens are stored
@@ -23,9 +25,11 @@ _KEY = FillKey(0, 0, 0, 0)
 
 
 def compiled_set(setup: Setup) -> str:
-    """Name of the set of kernels that a run needs: the tracker's options make the difference."""
+    """Name of the set of kernels that a run needs: options of the tracking, and straws, make the difference."""
     kicked = f"_{setup.ring.injection.tables.options.name}" if setup.injected else ""
-    return f"run_{setup.ring.tables.options.name}{kicked}"
+    straws = "_straws" if setup.stations is not None else ""
+    monitors = "_monitors" if crates(setup) else ""
+    return f"run_{setup.ring.tables.options.name}{kicked}{straws}{monitors}"
 
 
 def warm_up(setup: Setup) -> None:
@@ -71,11 +75,12 @@ def compile_tracker() -> None:
 
 
 def compile_detectors() -> None:
-    """Compile decay, transport, showers and digitisers; the configuration comes on standard input."""
+    """Compile decay, transport, showers, digitisers and monitors; the configuration comes on standard input."""
     setup = _setup_from_input()
     muons = Bunch.empty(_MUONS).with_momentum(0.0, setup.ring.reference)
     muons.state[:] = State.DECAYED
     detect_decays(setup, muons, _KEY, setup.empty_histogram(), Tally())
+    simulate_monitors(setup, _KEY, Crossings.none())
 
 
 def _setup_from_input() -> Setup:

@@ -36,21 +36,31 @@ _GRID = 41  # trial frequencies of the start value, over +-2 %
 
 
 class WiggleHistogram(NamedTuple):
-    """Positrons per time bin.
+    """Positrons per time bin, or sums of weights or of energy.
 
     Attributes
     ----------
     counts : array (n,)
     edges : array (n + 1,) [s]
+    variance : array (n,), optional
+        Expected variance of each bin where it is not that of a counted number: a smooth one, since one that fluctuates
+        with its bin would draw the fit to bins that are low by chance.
     """
 
     counts: Floats
     edges: Floats
+    variance: Floats | None = None
 
     @property
     def centres(self) -> Floats:
         """Middles of the bins [s]."""
         return 0.5 * (self.edges[1:] + self.edges[:-1])
+
+    @property
+    def positrons(self) -> float:
+        """Positrons in all bins; of sums of weights, the number of positrons of equal weight with the same error."""
+        total = float(self.counts.sum())
+        return total if self.variance is None else total**2 / max(float(self.variance.sum()), 1e-300)
 
 
 @dataclass(frozen=True)
@@ -234,6 +244,8 @@ def fit_wiggle(
 ) -> WiggleFit:
     """Fit the wiggle by the binned Poisson likelihood (S. Baker, R. D. Cousins, NIM 221 (1984) 437, eq. 11).
 
+    Sums of weights, whose variance is given, are fitted by least squares.
+
     Parameters
     ----------
     data : WiggleHistogram
@@ -250,7 +262,7 @@ def fit_wiggle(
     """
     from iminuit import Minuit
 
-    positrons = int(data.counts.sum())
+    positrons = round(data.positrons)
     if positrons < _FEWEST:
         raise ValueError(
             f"{positrons} positrons between {data.edges[0] * 1e6:g} and {data.edges[-1] * 1e6:g} us are too "
@@ -258,12 +270,15 @@ def fit_wiggle(
         )
     names: tuple[str, ...] = FIVE
     start = _start_values(data, reference_frequency)
-    counts, edges = data
+    counts, edges, variance = data
     observed = counts > 0
     seen = counts[observed]
 
     def deviance(values: Floats) -> float:
-        expected = np.maximum(expectation(names, values, edges, reference_frequency), 1e-12)
+        expected = expectation(names, values, edges, reference_frequency)
+        if variance is not None:
+            return float(np.sum((counts - expected) ** 2 / variance))
+        expected = np.maximum(expected, 1e-12)
         return float(2 * (np.sum(expected - counts) + np.sum(seen * np.log(seen / expected[observed]))))
 
     minuit = _minimise(Minuit, deviance, start, names)
@@ -277,7 +292,7 @@ def fit_wiggle(
         else:
             names = FIVE
     values = np.array(minuit.values)
-    chi2, ndf = goodness(counts, expectation(names, values, edges, reference_frequency), len(names))
+    chi2, ndf = goodness(counts, expectation(names, values, edges, reference_frequency), len(names), variance)
     return WiggleFit(
         names=names,
         values=values,
@@ -300,15 +315,15 @@ def _covariance(minuit: Any, size: int) -> Floats:
     return np.array(minuit.covariance)
 
 
-def goodness(counts: Floats, expected: Floats, parameters: int) -> tuple[float, int]:
+def goodness(counts: Floats, expected: Floats, parameters: int, variance: Floats | None = None) -> tuple[float, int]:
     """Pearson's chi-square over bins merged to about 20 expected positrons, and degrees of freedom."""
-    label = np.floor(np.cumsum(expected) / _MERGED)
+    v = expected if variance is None else variance
+    label = np.floor(np.cumsum(expected**2 / v) / _MERGED)
     first = np.flatnonzero(np.r_[True, np.diff(label) > 0])
-    n, m = np.add.reduceat(counts, first), np.add.reduceat(expected, first)
-    if len(m) > 1 and m[-1] < 0.5 * _MERGED:
-        n[-2], m[-2] = n[-2] + n[-1], m[-2] + m[-1]
-        n, m = n[:-1], m[:-1]
-    return float(np.sum((n - m) ** 2 / m)), max(len(m) - parameters, 0)
+    n, m, v = (np.add.reduceat(values, first) for values in (counts, expected, v))
+    if len(m) > 1 and m[-1] ** 2 / v[-1] < 0.5 * _MERGED:
+        n, m, v = (np.append(values[:-2], values[-2] + values[-1]) for values in (n, m, v))
+    return float(np.sum((n - m) ** 2 / v)), max(len(m) - parameters, 0)
 
 
 def residual_spectrum(data: WiggleHistogram, fit: WiggleFit) -> tuple[Floats, Floats]:
@@ -326,9 +341,9 @@ def residual_spectrum(data: WiggleHistogram, fit: WiggleFit) -> tuple[Floats, Fl
 
 
 def residuals(data: WiggleHistogram, fit: WiggleFit) -> Floats:
-    """Pulls (n - m)/sqrt(m) of every bin."""
+    """Pulls (n - m)/sqrt(m) of every bin, or over the root of its variance."""
     expected = np.maximum(expectation(fit.names, fit.values, data.edges, fit.reference_frequency), 1e-12)
-    return np.asarray((data.counts - expected) / np.sqrt(expected))
+    return np.asarray((data.counts - expected) / np.sqrt(expected if data.variance is None else data.variance))
 
 
 def _start_values(data: WiggleHistogram, reference_frequency: float) -> Floats:

@@ -42,11 +42,14 @@ class Stage(IntEnum):
     RESAMPLING = 11  # whole muons in place of the weighted ones of a file
     ALBEDO = 13  # soft photons that a shower sends back out of the face and into other crystals
     COMMON_NOISE = 14  # noise that all channels of a calorimeter share
+    LASER = 15  # brightness of the laser's heads, noise of their monitors
     STRAW_SCATTERING = 20  # scattering and energy loss in the straws of the trackers
     STRAW_CLUSTERS = 21  # places and sizes of the primary clusters in a straw
     STRAW_DRIFT = 22  # diffusion of a cluster, jitter of the discriminator
     STRAW_CROSSTALK = 23  # hits in the neighbours of a straw
     STRAW_NOISE = 24  # hits of nobody
+    MONITOR = 30  # particles, photoelectrons and noise of the auxiliary detectors
+    HARP_SCATTERING = 31  # scattering and energy loss of muons in the fibres of the harps
     RANDOMISATION = 64  # analysis: cluster times moved within a cyclotron period
 
 

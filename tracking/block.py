@@ -89,7 +89,7 @@ def finish(muons, block, i, k, turns, table, parameters, marks, matter, sample, 
                     if not in_metal(u, v, m, marks, matter):
                         put_lost(muons, i, k, m, marks, u, px, v, py, tau, sx, sy, ss)
                         return
-                    px, py, tau, sx, sy, ss = cross(muons, i, angle, m, marks, matter, px, py, tau, sx, sy, ss)
+                    px, py, tau, sx, sy, ss = cross(muons, i, k, angle, m, marks, matter, u, px, v, py, tau, sx, sy, ss)
                     e = muons.columns[8, i]
                     dp = muons.columns[9, i]
                     ip = muons.columns[10, i]
@@ -254,7 +254,7 @@ def count_outside(scratch, lanes, g, m, marks):
 
 
 def take_out_lost(scratch, side, index, count, muons, k, m, table, marks, matter, parameters):
-    """Freeze the muons that are outside an aperture and free their lanes, or take them through its metal."""
+    """Freeze the muons that are outside an aperture and free their lanes, or take them through metal or a fibre."""
     walk_aside(scratch, side, WIDTH, k, m, table, marks, parameters)
     for j in range(count - 1, -1, -1):
         if misses(side[j], side[2 * WIDTH + j], m, marks):
@@ -274,8 +274,8 @@ def cross_in_lane(scratch, side, index, j, muons, k, m, table, marks, matter, pa
     """Take the muon of a lane through metal, and back along the side track, which is a bend, to where its lane is."""
     i = index[j]
     px, py, tau, sx, sy, ss = cross(
-        muons, i, TWO_PI * k + marks.theta[m], m, marks, matter,
-        side[WIDTH + j], side[3 * WIDTH + j], side[4 * WIDTH + j],
+        muons, i, k, TWO_PI * k + marks.theta[m], m, marks, matter,
+        side[j], side[WIDTH + j], side[2 * WIDTH + j], side[3 * WIDTH + j], side[4 * WIDTH + j],
         side[5 * WIDTH + j], side[6 * WIDTH + j], side[7 * WIDTH + j],
     )  # fmt: skip
     base = first_row(table, k, marks.side_kinds.size)
@@ -352,8 +352,9 @@ def on_gpu(a, muons, order, turn, last_turn, turns, table, parameters, marks, ma
                         put_lost(muons, i, k, m, marks, mu, mpx, mv, mpy, mtau, msx, msy, mss)
                         return
                     mpx, mpy, mtau, msx, msy, mss = cross(
-                        muons, i, TWO_PI * k + marks.theta[m], m, marks, matter, mpx, mpy, mtau, msx, msy, mss
-                    )
+                        muons, i, k, TWO_PI * k + marks.theta[m], m, marks, matter,
+                        mu, mpx, mv, mpy, mtau, msx, msy, mss,
+                    )  # fmt: skip
                     e = muons.columns[8, i]
                     dp = muons.columns[9, i]
                     ip = muons.columns[10, i]

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 TimeTable = tuple[tuple[float, float], ...]
 """Nodes (time [s], weight) of a piecewise-linear density, times in rising order."""
@@ -73,10 +73,12 @@ def _trident(bunch: int) -> TimeTable:
 
 
 def moments(table: TimeTable) -> tuple[float, float]:
-    """Mean and RMS about it [s] of the piecewise-linear density, exactly."""
+    """Mean and RMS about it [s] of the piecewise-linear density, exactly; of a point its place."""
     t, w = (np.array(column, np.float64) for column in zip(*table, strict=True))
     a, b, low, high, h = t[:-1], t[1:], w[:-1], w[1:], np.diff(t)
     area = 0.5 * h * (low + high)
+    if not area.sum() > 0.0:
+        return float(t.mean()), 0.0
     first = h / 6.0 * (low * (2.0 * a + b) + high * (a + 2.0 * b))
     second = h / 12.0 * (low * (3.0 * a**2 + 2.0 * a * b + b**2) + high * (a**2 + 2.0 * a * b + 3.0 * b**2))
     mean = first.sum() / area.sum()
@@ -116,3 +118,16 @@ def distribution(table: TimeTable) -> Profile:
         weight, areas = np.ones_like(weight), np.ones_like(areas)
     below = np.concatenate([[0.0], np.cumsum(areas) / areas.sum()])
     return Profile(time, weight, below)
+
+
+def share_before(table: TimeTable, t: ArrayLike) -> NDArray[np.float64]:
+    """Share of the bunch that has passed by times `t` [s], shape of `t`: the integral of the density, exactly."""
+    profile = distribution(table)
+    at, time, weight = np.asarray(t, np.float64), profile.time, profile.weight
+    k = np.clip(np.searchsorted(time, at, side="right") - 1, 0, time.size - 2)
+    length = time[k + 1] - time[k]
+    inside = np.clip(at - time[k], 0.0, length)
+    area = inside * (weight[k] + 0.5 * (weight[k + 1] - weight[k]) * inside / np.where(length > 0.0, length, 1.0))
+    whole = float((0.5 * (weight[1:] + weight[:-1]) * np.diff(time)).sum())
+    below = profile.below[k] + (area / whole if whole > 0.0 else 0.0)
+    return np.where(at >= time[-1], 1.0, np.where(at < time[0], 0.0, below))

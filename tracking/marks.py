@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fields.ring import KICKER_HALF_GAP, QUAD_HALF_GAP
 from tracking.changes import Changes, change_rows
-from tracking.state import COLLIMATOR, PLATES, Marks
+from tracking.state import COLLIMATOR, HARP, PLATES, Marks
 from tracking.stations import RingTables, Slots, StationTable, with_angles
 from tracking.step import BEND, make_scale
 
@@ -30,6 +30,9 @@ class _Wanted(NamedTuple):
     outer: float = 0.0
     thickness: float = 0.0
     side: float = 0.0
+    pitch: float = 0.0
+    beside: float = 0.0
+    upright: float = 0.0
 
 
 class _Side(NamedTuple):
@@ -48,6 +51,7 @@ def make_marks(
     collimators: bool = True,
     *,
     plates: bool = False,
+    harps: bool = False,
     stations: StationTable | None = None,
     changes: Changes | None = None,
     before: int = 0,
@@ -67,6 +71,8 @@ def make_marks(
         Whether the collimators of the ring count.
     plates
         Whether the plates of quads and kickers count.
+    harps
+        Whether the fibres of harps count.
     stations
         The table that is marched past, where it has rows of its own for each turn.
     changes, before
@@ -75,6 +81,7 @@ def make_marks(
     table = stations if stations is not None else tables.stations
     wanted = [_Wanted(math.fmod(math.fmod(t, TWO_PI) + TWO_PI, TWO_PI), k) for k, t in enumerate(observers)]
     wanted += _apertures(tables, collimators, plates)
+    wanted += _harps(tables) if harps else []
     wanted.sort(key=lambda mark: (mark.theta, mark.observer < 0, mark.observer))
     scale: Any = make_scale(tables.options)
     sides = [_side_track(tables, mark.theta, scale.py_func) for mark in wanted]
@@ -82,7 +89,7 @@ def make_marks(
     rows, kinds = _side_rows(tables, table, sides, changes, before)
     first = np.cumsum([0] + [len(side.rows) for side in sides]).astype(np.int64)
     r0 = tables.reference.r0
-    columns = np.array([mark[2:] for mark in wanted], dtype=np.float64).reshape(len(wanted), 6)
+    columns = np.array([mark[2:] for mark in wanted], dtype=np.float64).reshape(len(wanted), 9)
     return Marks(
         theta=np.array([mark.theta for mark in wanted], dtype=np.float64),
         observer=np.array([mark.observer for mark in wanted], dtype=np.int64),
@@ -92,13 +99,16 @@ def make_marks(
         side=columns[:, 5].copy(),
         outer2=(columns[:, 3] / r0) ** 2,
         thickness=columns[:, 4].copy(),
+        pitch=columns[:, 6] / r0,
+        beside=columns[:, 7].copy(),
+        upright=columns[:, 8].copy(),
         station=table.piece_station[pieces],
         fraction=np.array([side.fraction for side in sides], dtype=np.float64),
         piece_first=np.searchsorted(pieces, np.arange(table.piece_start.size), side="left").astype(np.int64),
         side_rows=rows.reshape(-1, tables.options.row_length),
         side_kinds=kinds,
         side_first=first,
-        guard=_guards(rows, first, columns[:, :3] / r0).reshape(-1, 6),
+        guard=_guards(rows, first, np.where(columns[:, 6:7] > 0.0, -1.0, columns[:, :3] / r0)).reshape(-1, 6),
     )
 
 
@@ -117,6 +127,21 @@ def _apertures(tables: RingTables, collimators: bool, plates: bool) -> list[_Wan
         for kicker in tables.ring.kickers:
             places = np.array([kicker.theta_start, kicker.theta_end])
             found += [_Wanted(float(t), PLATES, VALID_RADIUS, KICKER_HALF_GAP) for t in places]
+    return found
+
+
+def _harps(tables: RingTables) -> list[_Wanted]:
+    """The harps of the ring, in the order of their numbers; the muon that meets a fibre goes through it."""
+    found = []
+    for number, harp in enumerate(tables.ring.harps):
+        extent = 0.5 * harp.length, float(harp.places[-1]) + harp.diameter
+        half_x, half_y = extent[::-1] if harp.upright else extent
+        found.append(
+            _Wanted(
+                harp.theta, HARP - number, 0.5 * harp.diameter, half_x, half_y, thickness=harp.diameter,
+                pitch=harp.pitch, beside=float(harp.fibres // 2), upright=float(harp.upright),
+            )
+        )  # fmt: skip
     return found
 
 
@@ -170,7 +195,8 @@ def _guards(rows: FloatArray, first: NDArray[np.int64], sizes: FloatArray) -> Fl
     """Each side track as one bend, and the sizes inside which a muon there is inside the aperture for sure.
 
     Leaving the kicks out shifts the muon by less than g L^2 times the radius, for the gradient g over the angle L;
-    fields that kick without a gradient are bounded by a thousandth of the aperture's radius.
+    fields that kick without a gradient are bounded by a thousandth of the aperture's radius. A negative size, that of
+    a harp, has no inside: every muon is looked at.
     """
     guards = np.zeros((rows.shape[0], sizes.shape[0], 6))
     for m in range(sizes.shape[0]):

@@ -1,12 +1,12 @@
-"""A muon through metal: energy loss with its fluctuation, and multiple scattering.
+"""A muon through metal or plastic: energy loss with its fluctuation, and multiple scattering.
 
 The loss is the most probable one of L. Landau with a Moyal distribution around it (J. E. Moyal, Phil. Mag. 46
 (1955) 263, doi:10.1080/14786440308521076), of the same width at half height, plus rare single collisions with
 atomic electrons above a least energy, of probability xi/E^2 dE; that least energy is the one with which the mean
 of both is the mean loss of H. Bethe. Formulas and symbols are those of the review of particle physics (Particle
 Data Group), "Passage of particles through matter": xi, most probable loss, density effect. Constants of metals are
-those of D. E. Groom, N. V. Mokhov, S. I. Striganov, At. Data Nucl. Data Tables 78 (2001) 183; those of lead fluoride
-are made from its elements, see there.
+those of D. E. Groom, N. V. Mokhov, S. I. Striganov, At. Data Nucl. Data Tables 78 (2001) 183, those of polystyrene, of
+which fibres are, too; those of lead fluoride are made from its elements, see there.
 """
 
 import math
@@ -45,6 +45,7 @@ class _Constants(NamedTuple):
 
 _CONSTANTS = {
     "copper": _Constants(8960.0, 0.45636, 322.0e-9, 128.6, (4.4190, -0.0254, 3.2792, 0.14339, 2.9044)),
+    "polystyrene": _Constants(1060.0, 0.53768, 68.7e-9, 437.9, (3.2999, 0.1647, 2.5031, 0.16454, 3.2224)),
     "aluminium": _Constants(2699.0, 0.48181, 166.0e-9, 240.1, (4.2395, 0.1708, 3.0127, 0.08024, 3.6345)),
     # PbF2. Mean excitation energy: Bragg's rule with 823 eV for lead, 112 eV for fluorine in solids (ICRU Report 37).
     # Density effect: general rule for solids of R. M. Sternheimer, R. F. Peierls, Phys. Rev. B 3 (1971) 3681, plasma
@@ -59,7 +60,7 @@ def metal(name: str, momentum: float) -> Metal:
     Parameters
     ----------
     name
-        "copper", "aluminium" or "lead fluoride".
+        "copper", "aluminium", "polystyrene" or "lead fluoride".
     momentum
         Of the muons [GeV/c]; losses change by 1 % for 20 % of it.
 
@@ -93,12 +94,18 @@ def metal(name: str, momentum: float) -> Metal:
 @scalar
 def energy_loss(path: float, metal: Metal, number: int, crossing: int, key: FillKey) -> float:
     """Draw the energy that a muon loses on a path [m] through a metal [GeV]."""
+    return float(_loss(path, metal, number, crossing, key, _STAGE))
+
+
+@scalar
+def _loss(path: float, metal: Metal, number: int, crossing: int, key: FillKey, stage: int) -> float:
+    """The same with the random numbers of a stage."""
     xi = metal.xi * path
     peak = xi * (metal.peak + log(xi))
     width = _MOYAL_WIDTH * xi
     first = _DRAWS * crossing
-    g, _ = normal2(key.seed, key.run, key.subrun, key.fill, _STAGE, number, first)
-    u, v = uniform2(key.seed, key.run, key.subrun, key.fill, _STAGE, number, first + 1)
+    g, _ = normal2(key.seed, key.run, key.subrun, key.fill, stage, number, first)
+    u, v = uniform2(key.seed, key.run, key.subrun, key.fill, stage, number, first + 1)
     loss = max(peak - 2.0 * width * log(max(abs(g), 1e-8)), 0.0)
     rare = max((metal.mean * path - peak - _MOYAL_MEAN * width) / xi, 0.0)
     least = metal.most * exp(-rare)
@@ -116,8 +123,17 @@ def scattering(
     Gaussian of rms 13.6 MeV/p sqrt(t) (1 + 0.038 ln t), t in radiation lengths: V. L. Highland, NIM 129 (1975)
     497, doi:10.1016/0029-554X(75)90743-0, with the constants of the review of particle physics.
     """
+    a, b = _angles(path, metal, momentum, number, crossing, key, _STAGE)
+    return a, b
+
+
+@scalar
+def _angles(
+    path: float, metal: Metal, momentum: float, number: int, crossing: int, key: FillKey, stage: int
+) -> tuple[float, float]:
+    """The same with the random numbers of a stage."""
     t = path / metal.radiation_length
-    g, h = normal2(key.seed, key.run, key.subrun, key.fill, _STAGE, number, _DRAWS * crossing + 2)
+    g, h = normal2(key.seed, key.run, key.subrun, key.fill, stage, number, _DRAWS * crossing + 2)
     angle = 0.0136 / momentum * math.sqrt(t) * max(1.0 + 0.038 * log(t), 0.0)
     return angle * g, angle * h
 
@@ -127,7 +143,18 @@ def after_metal(
     px: float, py: float, sx: float, sy: float, ss: float, e: float, path: float, metal: Metal, p0: float,
     number: int, crossing: int, key: FillKey,
 ) -> tuple[float, float, float, float, float, float, float, float, float]:  # fmt: skip
-    """Momenta, spin and energy of a muon that has passed a metal, in the units of the tracker.
+    """Momenta, spin and energy of a muon that has passed the metal of a collimator or plate; see `after_matter`."""
+    return after_matter(  # type: ignore[no-any-return]
+        px, py, sx, sy, ss, e, path, metal, p0, number, crossing, key, _STAGE
+    )
+
+
+@scalar
+def after_matter(
+    px: float, py: float, sx: float, sy: float, ss: float, e: float, path: float, metal: Metal, p0: float,
+    number: int, crossing: int, key: FillKey, stage: int,
+) -> tuple[float, float, float, float, float, float, float, float, float]:  # fmt: skip
+    """Momenta, spin and energy of a muon that has passed matter, in the units of the tracker.
 
     The spin turns with the momentum: at the magic momentum an electric field, also that of a nucleus, turns both
     alike.
@@ -141,11 +168,11 @@ def after_metal(
     """
     mass = MASS / p0
     before = math.sqrt((e - mass) * (e + mass))
-    lost = energy_loss(path, metal, number, crossing, key) / p0
+    lost = _loss(path, metal, number, crossing, key, stage) / p0
     slowest = math.sqrt((_LEAST_MOMENTUM / p0) ** 2 + mass * mass)
     e = max(e - lost, slowest)
     after = math.sqrt((e - mass) * (e + mass))
-    ax, ay = scattering(path, metal, after * p0, number, crossing, key)
+    ax, ay = _angles(path, metal, after * p0, number, crossing, key, stage)
     shrink = after / before
     px = px * shrink + after * ax
     py = py * shrink + after * ay

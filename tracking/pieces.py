@@ -68,9 +68,14 @@ def potential_units(ref: Reference, size: int) -> FloatArray:
 
 
 def _free_bends(ring: Ring, start: float, end: float, per_radian: float, kicked: bool) -> list[Piece]:
-    """The pieces between two quads: one bend, or several with kicks for the map, cut at collimators and kickers."""
+    """The pieces between two quads: one bend, or several with kicks for the map, cut at collimators, harps and
+    kickers."""
     kickers = [(k.theta_start, k.theta_end, number) for number, k in enumerate(ring.kickers)] if kicked else []
-    cuts = [edge for a, b, _ in kickers for edge in (a, b)] + [c.theta for c in ring.collimators]
+    cuts = (
+        [edge for a, b, _ in kickers for edge in (a, b)]
+        + [c.theta for c in ring.collimators]
+        + [h.theta for h in ring.harps]
+    )
     borders = [start, *sorted(cut for cut in cuts if start < cut < end), end]
     pieces: list[Piece] = []
     for a, b in itertools.pairwise(borders):

@@ -13,7 +13,7 @@ IntArray = NDArray[np.int64]
 
 STATE = 8  # columns that move: u, px, v, py, tau, sx, sy, ss; then e, dp, ip, ie, and the stop time
 COLUMNS = 13
-COLLIMATOR, PLATES = -1, -2  # what a mark that is no observer is
+COLLIMATOR, PLATES, HARP = -1, -2, -3  # what a mark that is no observer is; harps go on with -4, -5, ...
 
 
 class Muons(NamedTuple):
@@ -29,18 +29,26 @@ class Muons(NamedTuple):
 
 
 class Matter(NamedTuple):
-    """What the metal of the collimators does."""
+    """What the metal of the collimators and the fibres of the harps do, and who crossed a fibre in these turns."""
 
     on: int  # 0: whoever misses a hole is lost there
     metal: Metal
+    plastic: Metal
     p0: float  # [GeV/c]
+    r0: float  # [m]
     key: FillKey
+    before: int  # turns of the fill before this call
+    first: int  # turn of the first row below
+    fibre: NDArray[np.int8]  # (turns, harps, n): number of the fibre from 1; 0: none
+    time: FloatArray  # of crossing it
+    path: FloatArray  # in it
 
 
 class Marks(NamedTuple):
     """Apertures and observers, in order of azimuth; (m,) each, side tracks and guards for every turn that has its own.
 
-    Observers come in the order of their numbers, -1 is a collimator, -2 a pair of plates.
+    Observers come in the order of their numbers, -1 is a collimator, -2 a pair of plates, -3 and below are harps. Of
+    a harp radius2 belongs to its fibres, half_x and half_y to their extent.
     """
 
     theta: FloatArray
@@ -51,6 +59,9 @@ class Marks(NamedTuple):
     side: FloatArray  # 0, or the sign of x at which there is copper
     outer2: FloatArray  # squared radius of the metal's outer edge
     thickness: FloatArray  # of the metal [m]
+    pitch: FloatArray  # distance of a harp's fibres; 0: no harp
+    beside: FloatArray  # its fibres on either side of the middle one
+    upright: FloatArray  # 1: they stand, side by side; 0: they lie
     station: IntArray  # (m,) stations that lie before it
     fraction: FloatArray  # (m,) place in its piece
     piece_first: IntArray  # (pieces + 1,) first mark of each piece

@@ -14,6 +14,7 @@ from gpu.rng import FillKey
 from tracking.block import FIXED_POINT
 from tracking.bunch import Bunch, State
 from tracking.changes import Changes, timed_table
+from tracking.crossings import Crossings, crossings_of, joined
 from tracking.marks import make_marks
 from tracking.matter import metal
 from tracking.muon import LIGHT_SPEED, MASS
@@ -23,6 +24,7 @@ from tracking.stations import RingTables, StationTable
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+_HARP_CHUNK = 16  # the same with harps: who crosses a fibre is written down turn by turn
 CHUNK = 256  # turns between progress calls; the muons that are left are then packed into full blocks
 _TAIL = 4  # a muon that stops may run a little into the next chunk of turns
 
@@ -64,6 +66,7 @@ class TrackResult:
     moments: Moments | None
     seconds: float  # wall time of the turns, without compiling [s]
     muon_turns: int  # turns of all muons together
+    crossings: Crossings | None = None  # of the fibres of harps
 
 
 def track(
@@ -79,6 +82,7 @@ def track(
     plates: bool = False,
     changes: Changes | None = None,
     metal_key: FillKey | None = None,
+    harp_key: FillKey | None = None,
     backend: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> TrackResult:
@@ -115,6 +119,9 @@ def track(
         Fill that the random numbers of muons in metal belong to. With it, a muon that misses the hole of a
         collimator goes through its copper, with energy loss and scattering, and is lost beyond its outer edge
         (LOST_COLLIMATOR); without it, it is lost there.
+    harp_key
+        Fill that the random numbers of muons in fibres belong to. With it, the harps of the ring are in the beam:
+        who meets a fibre loses energy in it and is scattered, and is written down.
     backend
         "cpu" or "gpu".
     progress
@@ -129,7 +136,7 @@ def track(
     ------
     ValueError
         If turns or every is not positive, the backend is not known, the muons do not stand at one azimuth, or a
-        collimator with metal stands inside a slice of a quad.
+        collimator with metal or a harp stands inside a slice of a quad.
     gpu.device.DeviceError
         If "gpu" is asked for and there is none.
     """
@@ -143,23 +150,29 @@ def track(
     order = np.flatnonzero(bunch.state == State.STORED)
     before, entry = _begin(bunch, order)
     order = order[np.argsort(muons.columns[12, order], kind="stable")]
-    matter = _matter(metal_key, tables)
+    harps = harp_key is not None and len(tables.ring.harps) > 0
+    matter = _matter(metal_key, tables, harp_key, before)
+    crossed: list[Crossings] = []
     seconds = 0.0
-    chunk = max(CHUNK // every, 1) * every
-    table, marks = tables.stations, make_marks(tables, observers, collimators, plates=plates)
+    chunk = max((_HARP_CHUNK if harps else CHUNK) // every, 1) * every
+    table, marks = tables.stations, make_marks(tables, observers, collimators, plates=plates, harps=harps)
     _refuse_metal_in_quads(marks, matter)
     for first in range(0, turns, chunk):
         last = min(first + chunk, turns)
         if table.turns > 1 or first == 0:
             table, now = _table(tables, changes, first, last, before, entry)
             marks = make_marks(
-                tables, observers, collimators, plates=plates, stations=table, changes=now, before=before
+                tables, observers, collimators, plates=plates, harps=harps, stations=table, changes=now, before=before
             )
+        if harps:
+            matter = _with_log(matter, first, last, len(tables.ring.harps), bunch.n)
         blocks = -(-order.size // WIDTH) if backend == "cpu" else 1
         sample = book.page(first, last, blocks)
         arguments = (_dealt(order), first, last, turns, table, tables.parameters, marks, matter, sample)
         seconds += _sweep(loops, muons, arguments, blocks, backend)
         book.add(sample)
+        if harps:
+            crossed.append(crossings_of(matter, muons.number, tables.reference))
         order = order[(muons.fate[order] == State.STORED) & (muons.turn[order] < turns)]
         if progress is not None:
             progress(last, turns)
@@ -171,6 +184,7 @@ def track(
         moments=_moments(book.totals, tables.reference.r0) if moments else None,
         seconds=seconds,
         muon_turns=int(muons.turn.sum()),
+        crossings=joined(crossed) if harps else None,
     )
 
 
@@ -231,19 +245,30 @@ def _table(
     return timed_table(tables, active, first, last + _TAIL - first, before, entry), active
 
 
-def _matter(key: FillKey | None, tables: RingTables) -> Matter:
-    """Copper for muons of the reference momentum."""
-    p0 = tables.reference.p0_gev
-    used = key if key is not None else FillKey(0, 0, 0, 0)
-    return Matter(int(key is not None), metal("copper", p0), p0, FillKey(*(int(part) for part in used)))
+def _matter(key: FillKey | None, tables: RingTables, harp_key: FillKey | None = None, before: int = 0) -> Matter:
+    """Copper and polystyrene for muons of the reference momentum, with no room for crossings."""
+    p0, r0 = tables.reference.p0_gev, tables.reference.r0
+    used = next((one for one in (key, harp_key) if one is not None), FillKey(0, 0, 0, 0))
+    nothing = np.zeros((0, len(tables.ring.harps), 0))
+    return Matter(
+        int(key is not None), metal("copper", p0), metal("polystyrene", p0), p0, r0,
+        FillKey(*(int(part) for part in used)), before, 0, nothing.astype(np.int8), nothing, nothing.copy(),
+    )  # fmt: skip
+
+
+def _with_log(matter: Matter, first: int, last: int, harps: int, muons: int) -> Matter:
+    """The same with empty room for the crossings of some turns."""
+    shape = (last + _TAIL - first, harps, muons)
+    return matter._replace(first=first, fibre=np.zeros(shape, np.int8), time=np.zeros(shape), path=np.zeros(shape))
 
 
 def _refuse_metal_in_quads(marks: Marks, matter: Matter) -> None:
-    """A muon leaves metal along the bend that led to it; a side track through a quad has no such way back."""
-    inside = (marks.thickness > 0.0) & (marks.fraction > 0.0)
-    if matter.on and inside.any():
+    """A muon leaves matter along the bend that led to it; a side track through a quad has no such way back."""
+    inside = (marks.thickness > 0.0) & (marks.fraction > 0.0) & ((matter.on > 0) | (marks.pitch > 0.0))
+    if inside.any():
         degrees = np.degrees(marks.theta[inside][0])
-        raise ValueError(f"the collimator at {degrees:.3f} deg stands inside a slice of a quad: move it to its edge.")
+        what = "harp" if marks.pitch[inside][0] > 0.0 else "collimator"
+        raise ValueError(f"the {what} at {degrees:.3f} deg stands inside a slice of a quad: move it to its edge.")
 
 
 def _dealt(order: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -295,7 +320,7 @@ def _to_bunch(bunch: Bunch, muons: Muons, tables: RingTables) -> Bunch:
         "x": u * ref.r0, "px": px, "y": v * ref.r0, "py": py, "time": time, "sx": sx, "sy": sy, "ss": ss,
         "theta": muons.theta, "potential": muons.phi * (ref.p0_gev * 1e9), "state": muons.fate,
         "turn": bunch.turn + muons.turn, "crossings": muons.crossings,
-        "energy": np.where(muons.crossings > bunch.crossings, e * ref.p0_gev, bunch.energy),
+        "energy": np.where(e != bunch.energy / ref.p0_gev, e * ref.p0_gev, bunch.energy),
     }  # fmt: skip
     return bunch._replace(**{name: np.where(tracked, new[name], getattr(bunch, name)) for name in new})
 

@@ -7,7 +7,7 @@ from gm2sim.bunch.file import read_bunch
 from gm2sim.bunch.frame import Frame
 from gm2sim.bunch.table import with_lifetimes
 from gm2sim.config import Config, ConfigError
-from gm2sim.timeline import serials
+from gm2sim.timeline import muon_fills
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
 from tracking.muon import Reference
@@ -56,6 +56,6 @@ def muons_for_fills(config: Config, reference: Reference, acceptance: float, lay
 def next_muons(muons: Bunch, config: Config, key: FillKey) -> Bunch:
     """The muons of one fill of a run, in the order of the file, numbered from 0, with decay times."""
     fill = muons_of_a_fill(config)
-    first = serials(config, key.subrun)[key.fill] * fill
+    first = muon_fills(config, key.subrun)[key.fill] * fill
     chosen = muons.select(np.arange(first, min(first + fill, muons.n)))
     return with_lifetimes(chosen._replace(number=np.arange(chosen.n)), key)

@@ -12,6 +12,7 @@ from gm2sim.conditions.folders import (
     CALO_PEDESTAL,
     CHANNEL_STATUS,
     INFILL_GAIN,
+    LASER_LIGHT,
     LIGHT_YIELD,
     OOF_CORRECTION,
     PULSE_TEMPLATE,
@@ -52,6 +53,7 @@ SOURCES: Mapping[str, Source] = {
     "xtal_offset": Source(TIME_ALIGNMENT.name, "xtal_offset", 1e-9),
     "status": Source(CHANNEL_STATUS.name, "status"),
     "noise_factor": Source(CHANNEL_STATUS.name, "noise_factor"),
+    "laser_light": Source(LASER_LIGHT.name, "light"),
 }
 """Where each constant of a channel is kept."""
 

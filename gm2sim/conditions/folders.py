@@ -158,6 +158,13 @@ CHANNEL_STATUS = Folder(
     ),
 )
 
+LASER_LIGHT = Folder(
+    "laser_light",
+    "light of the laser in the calorimeter channels",
+    CRYSTAL,
+    (Column("light", "GeV", "of the mean pulse, as the energy of a positron that makes as much", 1e-3, 100.0),),
+)
+
 FOLDERS = {
     folder.name: folder
     for folder in (
@@ -170,6 +177,7 @@ FOLDERS = {
         PULSE_TEMPLATE,
         TIME_ALIGNMENT,
         CHANNEL_STATUS,
+        LASER_LIGHT,
     )
 }
 """All folders by name."""

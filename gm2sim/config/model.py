@@ -7,19 +7,15 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gm2sim.config.check import flatten, refuse_unknown, validated
 from gm2sim.config.errors import ConfigError
+from gm2sim.config.monitors import MonitorsSection
+from gm2sim.config.section import Section
 
 Orders = Annotated[tuple[Annotated[float, Field(ge=-1000, le=1000)], ...], Field(max_length=5)]
 EachQuad = tuple[Annotated[float, Field(ge=-10, le=10)], ...]
-
-
-class Section(BaseModel):
-    """A frozen group of settings; unknown names are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RingSection(Section):
@@ -215,6 +211,25 @@ class TrackingSection(Section):
     observer_deg: float = Field(180.0, ge=0, lt=360, description="azimuth of the beam moments, from the inflector exit")
 
 
+class TransportSection(Section):
+    """Positrons from their birth to calorimeters and trackers; each switch leaves all other random numbers alone."""
+
+    material: bool = Field(
+        True, description="plates, collimators and chamber walls take energy from positrons and scatter them"
+    )
+    photons: bool = Field(
+        True, description="follow the photons radiated in metal, and the pairs that they make in metal"
+    )
+    photon_threshold_mev: float = Field(20.0, ge=1, le=1000, description="photons of less energy are not followed")
+    side_entry: bool = Field(
+        True, description="calorimeters can be entered through their sides too, not through the front face alone"
+    )
+    trackers: bool = Field(
+        True, description="straw trackers stand in front of calorimeters 13 and 19, where the chamber is open for them"
+    )
+    straw_material: bool = Field(True, description="walls and gas of the straws take energy and scatter")
+
+
 class SipmSection(Section):
     """What changes the height of a pulse in the SiPMs; sizes are those of the built-in constants."""
 
@@ -285,12 +300,35 @@ class ConditionsSection(Section):
     file: str = Field("", description="file of constants (see gm2sim conditions write); built in when empty")
 
 
+class LaserSection(Section):
+    """The laser that shines into all crystals."""
+
+    sync: bool = Field(True, description="a pulse before every fill, which aligns the calorimeters in time")
+    sync_us: float = Field(-0.5, ge=-10, le=0, description="time of that pulse")
+    in_fill_every: int = Field(
+        10, ge=0, le=1_000_000, description="pulses inside the last of every so many fills of muons; 0 for none"
+    )
+    start_us: float = Field(5.0, ge=0, le=700, description="time of the first pulse inside a fill")
+    spacing_us: float = Field(320.0, ge=1, le=700, description="time between two pulses inside a fill")
+    step_us: float = Field(20.0, ge=0, le=700, description="how much later they come in the next such fill")
+    steps: int = Field(16, ge=1, le=100_000, description="after so many such fills the pattern begins anew")
+    fill_every: int = Field(
+        4, ge=0, le=1_000_000, description="a fill of the laser behind every so many fills of muons; 0 for none"
+    )
+    energy_gev: float = Field(2.0, gt=0, le=10, description="light of a pulse in a crystal, as energy of a positron")
+    spread: float = Field(0.2, ge=0, le=0.5, description="relative spread of that over the crystals")
+    jitter: float = Field(0.01, ge=0, le=0.2, description="relative spread of a laser head from pulse to pulse")
+
+
 class DaqSection(Section):
     """What goes into the raw file besides the islands."""
 
     calo_sum: bool = Field(True, description="write the decimated calorimeter sums (CS banks)")
     q_method: bool = Field(True, description="write the Q-method histograms (CQ banks)")
     q_samples_per_bin: int = Field(60, ge=8, le=10_000, description="samples summed into one Q-method bin")
+    pedestal_every: int = Field(
+        8, ge=0, le=1_000_000, description="a look at the pedestals behind every so many fills of muons; 0 for none"
+    )
     q_flush_fills: int = Field(4, ge=1, le=1000, description="fills summed into one Q-method histogram")
     waveform_channels: tuple[Annotated[str, Field(pattern=r"^\d{1,2}:\d{1,2}$")], ...] = Field(
         (), description="channels (calorimeter:crystal) whose whole waveforms are kept in every fill"
@@ -337,11 +375,14 @@ class Config(Section):
     rf: RfSection = RfSection()
     physics: PhysicsSection = PhysicsSection()
     tracking: TrackingSection = TrackingSection()
+    transport: TransportSection = TransportSection()
     sipm: SipmSection = SipmSection()
     detectors: DetectorsSection = DetectorsSection()
     shower: ShowerSection = ShowerSection()
     conditions: ConditionsSection = ConditionsSection()
+    laser: LaserSection = LaserSection()
     daq: DaqSection = DaqSection()
+    monitors: MonitorsSection = MonitorsSection()
     fit: FitSection = FitSection()
     run: RunSection = RunSection()
 
@@ -396,6 +437,8 @@ class Config(Section):
                 )
         if self.daq.waveform_prescale and not self.daq.waveform_calorimeters:
             raise ConfigError("daq.waveform_prescale without daq.waveform_calorimeters keeps nothing: give both")
+        if self.monitors.harps == "in" and self.ring.layout == "continuous":
+            raise ConfigError("monitors.harps = 'in' needs free space: ring.layout = 'continuous' has none")
         given = len(self.ring.collimators)
         if given not in (0, 5):
             raise ConfigError(f"ring.collimators holds {given} words: give one for each of C1 to C5, or none")

@@ -61,7 +61,14 @@ class Readout:
     crates: int = 24
 
 
-def run_tree(run: int, subrun: int, start_time: int, readout: Readout, simulation: Mapping[str, Any]) -> dict[str, Any]:
+def run_tree(
+    run: int,
+    subrun: int,
+    start_time: int,
+    readout: Readout,
+    simulation: Mapping[str, Any],
+    auxiliary: Mapping[int, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """The database at the begin of a subrun file.
 
     Parameters
@@ -73,8 +80,14 @@ def run_tree(run: int, subrun: int, start_time: int, readout: Readout, simulatio
     simulation : mapping
         Becomes /Simulation: version, resolved configuration and its hash, seed, calibration constants. Arrays
         and numpy numbers are welcome.
+    auxiliary : mapping, optional
+        Crate of each auxiliary detector -> what its waveforms mean: becomes /Equipment/AMC13nn/Settings/Monitor.
     """
     equipment = {f"AMC13{crate:02d}": _crate(crate, readout) for crate in range(1, readout.crates + 1)}
+    for crate, settings in (auxiliary or {}).items():
+        equipment[f"AMC13{crate:02d}"] = {
+            "Common": _common(1, 0xFFFF, f"BUF{crate:02d}"), "Settings": {"Monitor": dict(settings)}
+        }  # fmt: skip
     return {
         "Experiment": {"Name": "gm2sim", "MAX_EVENT_SIZE": _dword(2**31)},
         "Runinfo": {

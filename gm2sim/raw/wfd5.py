@@ -89,9 +89,9 @@ class Trigger:
     clock: int
 
     @staticmethod
-    def counts(seconds: float) -> int:
-        """Counts of the clock after so many seconds."""
-        return round(seconds * _CLOCK)
+    def counts(seconds: float, detuning_ppm: float = 0.0) -> int:
+        """Counts of the clock, which may run a little faster than 40 MHz, after so many seconds."""
+        return round(seconds * _CLOCK * (1.0 + 1e-6 * detuning_ppm))
 
 
 def payloads(record: WaveformRecord, trigger: Trigger) -> Iterator[Buffer]:

@@ -19,11 +19,24 @@ from gm2sim.atomic import write_text
 from gm2sim.calibration import Calibration
 from gm2sim.config.check import flatten
 from gm2sim.config.load import toml_value
+from gm2sim.match import match
+from gm2sim.pileup import Pileup
 from gm2sim.plots import Plot, Table
 from gm2sim.raw import open_run
-from gm2sim.report.load import RunFolder, load_folder, losses_of, moments_by_turn, positron_energies, snapshots
+from gm2sim.report.load import (
+    RunFolder,
+    fills_of,
+    hits_of,
+    load_folder,
+    losses_of,
+    moments_by_turn,
+    positron_energies,
+    snapshots,
+)
+from gm2sim.report.monitors import monitor_pages
 from gm2sim.report.numbers import Row, rows
 from gm2sim.report.svg import inline_svg
+from gm2sim.resolution import Bin, all_bins
 from gm2sim.wiggle import residual_spectrum
 
 _TABLE_ROWS = 40  # shown; all rows are in the CSV behind the link
@@ -142,6 +155,7 @@ def _tiles(run: RunFolder, found: Analysis) -> Iterator[tuple[str, str, str]]:
 
 def _figures(run: RunFolder, found: Analysis) -> Iterator[Figure]:
     """All figures whose data the folder has, in the order of the chain."""
+    matches = _match(run, found)
     makers: list[tuple[str, str, str, Callable[[], Plot | None]]] = [
         ("wiggle", "The wiggle", "Reconstructed positrons above threshold against time modulo 100 μs, with the "
          "fit and its pulls. Times are randomised by one cyclotron period.", lambda: _wiggle(found)),
@@ -149,6 +163,15 @@ def _figures(run: RunFolder, found: Analysis) -> Iterator[Figure]:
          "describe would stand out at the marked frequencies.", lambda: _residuals(run, found)),
         ("energy", "Positron energies", "At the decay beside the closed form, and as reconstructed. Low energies "
          "curl inward and miss the calorimeters, or hit matter on their way.", lambda: _energies(run, found)),
+        ("occupancy", "Occupancy", "Reconstructed clusters by calorimeter, by crystal of the face, and against time.",
+         lambda: _occupancy(run, found)),
+        ("pileup", "Pileup", "Energies of clusters beside the estimate of pileup by the shadow window: where no single "
+         "positron can be, nothing should be left. Below, its share of the clusters above threshold.",
+         lambda: _pileup(run, found)),
+        ("efficiency", "What the reconstruction finds", "Clusters matched to the true particles at the calorimeters: "
+         "efficiency, merged and fake clusters.", lambda: _matched(matches, plots.match_efficiency)),
+        ("resolution", "How well it measures", "Clusters of one positron beside its true energy and time: median "
+         "difference, and half of the middle 68 %.", lambda: _matched(matches, plots.match_resolution)),
         ("island", "One island", "The 54 waveforms of one island as digitised, seen from the beam.",
          lambda: _island(run, found)),
         ("radius", "The beam turn by turn", "Mean radius and widths of the true muons at one place of the ring. The "
@@ -158,6 +181,7 @@ def _figures(run: RunFolder, found: Analysis) -> Iterator[Figure]:
          "per microsecond, and the sum since 30 μs with the decay divided out.", lambda: _losses(run)),
         ("field", "The magnetic field", "Dipole and multipoles of the storage field over azimuth, as felt by the "
          "muons.", lambda: _field(run)),
+        *monitor_pages(run),
     ]  # fmt: skip
     for name, title, caption, make in makers:
         plot = make()
@@ -206,8 +230,8 @@ def _energies(run: RunFolder, found: Analysis) -> Plot | None:
         polarization = run.config.beam.polarization * float(run.truth["muons"]["ss"].mean())
 
     def density(energy: NDArray[np.float64]) -> NDArray[np.float64]:
-        number_of, asymmetry = lab_spectrum(energy, gamma)
-        return np.asarray(number_of * (1 + polarization * asymmetry))
+        number_of, turning = lab_spectrum(energy, gamma)
+        return np.asarray(number_of + polarization * turning)
 
     return plots.energy_spectrum(
         positron_energies(run.truth["positrons"]),
@@ -216,6 +240,28 @@ def _energies(run: RunFolder, found: Analysis) -> Plot | None:
         lab_energy_end(gamma),
         run.config.fit.threshold_gev,
     )
+
+
+def _occupancy(run: RunFolder, found: Analysis) -> Plot | None:
+    if not len(found.clusters.time):
+        return None
+    return plots.occupancy(found.clusters, fills_of(run), run.config.fit.threshold_gev)
+
+
+def _pileup(run: RunFolder, found: Analysis) -> Plot | None:
+    if not len(found.clusters.time):
+        return None
+    return plots.pileup_spectrum(Pileup(found.clusters), run.config.fit.threshold_gev)
+
+
+def _match(run: RunFolder, found: Analysis) -> list[Bin]:
+    """Bins of clusters matched to the truth; none where the folder has no true hits."""
+    hits = hits_of(run)
+    return all_bins(match(hits, found.clusters)) if len(hits.time) else []
+
+
+def _matched(bins: list[Bin], draw: Callable[[list[Bin]], Plot]) -> Plot | None:
+    return draw(bins) if bins else None
 
 
 def _island(run: RunFolder, found: Analysis) -> Plot | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gm2sim.config import Config
 from gm2sim.lost_muons import Losses
+from gm2sim.match import TrueHits, has_hits, read_true_hits
 
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
@@ -111,6 +112,17 @@ def losses_of(run: RunFolder) -> Losses | None:
     """When muons left the beam; None without truth."""
     muons = run.truth.get("muons")
     return None if muons is None else Losses.of(muons["state"], muons["time"])
+
+
+def hits_of(run: RunFolder) -> TrueHits:
+    """True particles at the calorimeters; none without truth."""
+    paths = sorted(run.folder.glob("gm2_run*.truth.h5"))
+    return read_true_hits(path for path in paths if has_hits(path))
+
+
+def fills_of(run: RunFolder) -> int:
+    """Fills of the run: those that were made, or those asked for where no summary says."""
+    return max(int(run.summary.get("counts", {}).get("fills", run.config.run.fills)), 1)
 
 
 def _json(path: Path) -> dict[str, Any]:

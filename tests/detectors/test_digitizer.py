@@ -31,8 +31,8 @@ def test_noise_has_the_stated_mean_and_rms_and_no_memory():
 
 
 def test_no_noise_passes_the_bound():
-    # the largest radius comes from the 32-bit word 0
-    assert np.sqrt(-2.0 * np.log(0.5 * 2.0**-32)) == pytest.approx(NOISE_BOUND, rel=1e-12)
+    # the largest radius comes from the word 0, of which 24 bits are taken
+    assert np.sqrt(-2.0 * np.log(0.5 * 2.0**-24)) == pytest.approx(NOISE_BOUND, rel=2e-6)
 
 
 def test_samples_do_not_depend_on_the_window_they_are_made_in():

@@ -115,24 +115,24 @@ def test_plates_are_met_only_within_their_ends_and_heights():
     middle = 0.5 * (quad.theta_start + quad.theta_end)
     args = (R0 - 0.049, 0.0, R0 - 0.051, 0.0)
     # At a slope of 1 a plate is crossed in its own thickness, within 1e-6 of curvature.
-    assert plate_metal(*args, middle, -1.0, 0.0, 0.0, TABLES) == pytest.approx(0.0005, rel=1e-5)
-    assert plate_metal(*args, quad.theta_start - 1e-6, -1.0, 0.0, 0.0, TABLES) == 0.0
-    assert plate_metal(args[0], 0.03, args[2], 0.03, middle, -1.0, 0.0, 0.0, TABLES) == 0.0
+    assert plate_metal(*args, middle, -1.0, 0.0, 0.0, TABLES)[0] == pytest.approx(0.0005, rel=1e-5)
+    assert plate_metal(*args, quad.theta_start - 1e-6, -1.0, 0.0, 0.0, TABLES)[0] == 0.0
+    assert plate_metal(args[0], 0.03, args[2], 0.03, middle, -1.0, 0.0, 0.0, TABLES)[0] == 0.0
     outer = (R0 + 0.049, 0.0, R0 + 0.051, 0.0)
-    assert plate_metal(*outer, middle, 1.0, 0.0, 0.0, TABLES) == pytest.approx(0.0001, rel=1e-5)
+    assert plate_metal(*outer, middle, 1.0, 0.0, 0.0, TABLES)[0] == pytest.approx(0.0001, rel=1e-5)
     top = (R0, 0.049, R0, 0.051)
-    assert plate_metal(*top, middle, 0.0, 1.0, 0.0, TABLES) == pytest.approx(0.003, rel=1e-5)
+    assert plate_metal(*top, middle, 0.0, 1.0, 0.0, TABLES)[0] == pytest.approx(0.003, rel=1e-5)
     kicker = RING.kickers[1]
     inside = 0.5 * (kicker.theta_start + kicker.theta_end)
     deep = (R0 - 0.050, 0.035, R0 - 0.052, 0.035)
-    assert plate_metal(*deep, inside, -1.0, 0.0, 0.0, TABLES) == pytest.approx(0.00075, rel=1e-5)
+    assert plate_metal(*deep, inside, -1.0, 0.0, 0.0, TABLES)[0] == pytest.approx(0.00075, rel=1e-5)
 
 
 def test_collimator_is_a_ring_from_45_to_55_mm():
     theta = RING.collimators[2].theta
     for distance, metal in ((0.044, 0.0), (0.046, 0.00635), (0.054, 0.00635), (0.056, 0.0)):
-        assert collimator_metal(R0, distance, theta - 1e-3, theta + 1e-3, TABLES) == metal
-    assert collimator_metal(R0, 0.05, theta + 1e-3, theta + 2e-3, TABLES) == 0.0
+        assert collimator_metal(R0, distance, theta - 1e-3, theta + 1e-3, TABLES)[0] == metal
+    assert collimator_metal(R0, 0.05, theta + 1e-3, theta + 2e-3, TABLES)[0] == 0.0
 
 
 @pytest.mark.parametrize(("side", "inner", "outer"), [(-1, 0.00635, 0.0), (1, 0.0, 0.00635)])
@@ -140,7 +140,7 @@ def test_half_collimator_has_copper_on_its_side_only(side, inner, outer):
     one = replace(RING.collimators[2], side=side)
     tables = Geometry(ring=replace(RING, collimators=(one,))).tables()
     for x, metal in ((-0.050, inner), (0.050, outer)):
-        assert collimator_metal(R0 + x, 0.0, one.theta - 1e-3, one.theta + 1e-3, tables) == metal
+        assert collimator_metal(R0 + x, 0.0, one.theta - 1e-3, one.theta + 1e-3, tables)[0] == metal
 
 
 def test_cells_cover_the_turn():
@@ -150,3 +150,34 @@ def test_cells_cover_the_turn():
         assert -1e-12 <= phi < CELL + 1e-12
         turned = GEOMETRY.cell_azimuths[k] + phi - theta
         assert math.remainder(turned, 2 * math.pi) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_fraction_of_a_step_at_a_plate_is_where_its_line_crosses_it():
+    quad = RING.quads[2]
+    middle = 0.5 * (quad.theta_start + quad.theta_end)
+    _, at = plate_metal(R0 - 0.045, 0.0, R0 - 0.065, 0.0, middle, -0.3, 0.0, 0.0, TABLES)
+    assert at == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"depth": 2.0}, "overlap their neighbours"),
+        ({"corner_phi": math.radians(11.5)}, "vacuum chamber"),
+        ({"corner_radius": 7.1}, "vacuum chamber"),
+        ({"crystals": 0.2}, "do not fit"),
+    ],
+)
+def test_calorimeter_that_does_not_fit_is_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        Geometry(calorimeter=replace(GEOMETRY.calorimeter, **wrong))
+
+
+def test_crystals_lie_between_their_least_and_largest_radius():
+    _, least, largest = TABLES.crystals
+    box = GEOMETRY.calorimeter
+    u, d = np.meshgrid(np.linspace(-0.5, 0.5, 201) * box.width, np.linspace(0.0, box.crystals, 50))
+    x = box.centre[0] + u * box.along[0] + d * box.normal[0]
+    z = box.centre[1] + u * box.along[1] + d * box.normal[1]
+    assert least < np.hypot(x, z).min()
+    assert largest > np.hypot(x, z).max()

@@ -8,7 +8,8 @@ import pytest
 
 from decay.positron import Positrons, decay
 from detectors.geometry import Geometry
-from detectors.transport import Ends, Fate, TransportSettings, transport
+from detectors.straws import Stations
+from detectors.transport import Ends, Fate, TransportSettings, fly_positrons, transport
 from fields.quads import QuadSettings
 from fields.storage import StorageField
 from fields.total import FieldTables, field_tables
@@ -200,12 +201,68 @@ def test_positron_aimed_at_a_face_hits_its_centre():
     assert ends.path[0] == pytest.approx(math.hypot(0.9, 0.215), abs=1e-9)
 
 
+def straight(place, direction, momentum=2.0) -> Positrons:
+    """One positron of a momentum [GeV/c] at a place of the global frame."""
+    theta, rho = math.atan2(place[2], place[0]), math.hypot(place[0], place[2])
+    direction = np.asarray(direction) / np.linalg.norm(direction)
+    c, s = math.cos(theta), math.sin(theta)
+    local = direction[0] * c + direction[2] * s, direction[1], direction[2] * c - direction[0] * s
+    one = [np.array([value]) for value in (rho - 7.112, place[1], theta)]
+    return Positrons(*one, *(np.array([momentum * v]) for v in local), np.zeros(1), np.zeros(1, np.int64))
+
+
+@pytest.mark.parametrize(
+    ("depth", "v", "du", "dv"), [(0.07, 0.01, -0.2, 0.0), (0.002, -0.03, -0.3, 0.05), (0.13, 0.0, -0.15, -0.02)]
+)
+def test_side_facing_the_beam_is_entered_where_a_straight_line_meets_it(depth, v, du, dv):
+    dark = field_tables(StorageField.uniform(1e-9), QuadSettings(voltage=0.0))
+    centre, along, normal = GEOMETRY.face_centres[5], GEOMETRY.face_along[5], GEOMETRY.face_normals[5]
+    half = 0.5 * GEOMETRY.calorimeter.width
+    target = centre + half * along + np.array([0.0, v, 0.0]) + depth * normal
+    direction = normal + du * along + np.array([0.0, dv, 0.0])
+    positron = straight(target - 0.25 * direction, direction)
+    settings = TransportSettings(material=False, side_entry=True)
+    hits, ends = transport(positron, dark, GEOMETRY, KEY, settings)
+    assert ends.fate[0] == Fate.HIT
+    found = [hits.calo[0], hits.depth[0], hits.u[0], hits.v[0], hits.du[0], hits.dv[0]]
+    # 20 halvings of a step of 60 mm.
+    np.testing.assert_allclose(found, [5, depth, half, v, du, dv], atol=2e-7)
+    assert ends.path[0] == pytest.approx(0.25 * math.sqrt(1 + du * du + dv * dv), abs=2e-7)
+    closed = transport(positron, dark, GEOMETRY, KEY, BARE)[1]
+    assert closed.calo[0] != 5
+    assert closed.depth[0] == 0.0
+
+
+def test_positron_from_behind_stops_in_the_calorimeter():
+    dark = field_tables(StorageField.uniform(1e-9), QuadSettings(voltage=0.0))
+    normal = GEOMETRY.face_normals[5]
+    positron = straight(GEOMETRY.face_centres[5] + 0.5 * normal, -normal)
+    ends = transport(positron, dark, GEOMETRY, KEY, TransportSettings(material=False, side_entry=True))[1]
+    assert ends.fate[0] == Fate.LOST_CALORIMETER
+
+
+def test_side_entries_add_hits_and_leave_those_of_the_faces(born, fields, flown):
+    ends = transport(born, fields, GEOMETRY, KEY, TransportSettings(side_entry=True))[1]
+    side = (ends.fate == Fate.HIT) & (ends.depth > 0.0)
+    face = (ends.fate == Fate.HIT) & ~side
+    # Some of those that enter a side would have come out of it and met the next calorimeter, or a plate, later.
+    assert (flown.fate[face] == Fate.HIT).all()
+    for name in ("u", "v", "energy", "time"):
+        np.testing.assert_array_equal(getattr(ends, name)[face], getattr(flown, name)[face])
+    assert 0.05 < side.sum() / face.sum() < 0.2
+    # The side that looks at the beam: positrons curl inwards.
+    half = 0.5 * GEOMETRY.calorimeter.width
+    assert (abs(ends.u[side] - half) < 1e-6).mean() > 0.9
+    assert ends.depth[side].max() <= GEOMETRY.calorimeter.crystals + 1e-9
+    np.testing.assert_array_equal(ends.fate == Fate.SLOW, flown.fate == Fate.SLOW)
+
+
 ON_A_SIMULATED_GPU = """
 import sys
 import numpy as np
 from decay.positron import Positrons
-from detectors.geometry import Geometry
-from detectors.transport import TransportSettings, transport
+from detectors.straws import Stations
+from detectors.transport import TransportSettings, fly_positrons
 from fields.quads import QuadSettings
 from fields.storage import StorageField
 from fields.total import field_tables
@@ -214,9 +271,10 @@ from gpu.rng import FillKey
 with np.load(sys.argv[1]) as born:
     positrons = Positrons(**born)
 fields = field_tables(StorageField.uniform(1.4513), QuadSettings.ideal())
-settings = TransportSettings(longest_path=4.0)
-_, ends = transport(positrons, fields, Geometry(), FillKey(11, 1, 0, 0), settings, backend="gpu")
-np.savez(sys.argv[2], **ends._asdict())
+settings = TransportSettings(longest_path=4.0, photons=True, side_entry=True)
+stations = Stations()
+flight = fly_positrons(positrons, fields, stations.geometry, FillKey(11, 1, 0, 0), settings, stations, backend="gpu")
+np.savez(sys.argv[2], **flight.ends._asdict(), **{f"hit_{k}": v for k, v in flight.hits._asdict().items()})
 """
 
 
@@ -227,9 +285,12 @@ def test_the_simulated_gpu_ends_the_same_paths(born, fields, run_python, tmp_pat
     np.savez(tmp_path / "born.npz", **some._asdict())
     files = str(tmp_path / "born.npz"), str(tmp_path / "ends.npz")
     run_python(ON_A_SIMULATED_GPU, *files, NUMBA_ENABLE_CUDASIM="1", NUMBA_DISABLE_JIT="1")
-    ends = transport(some, fields, GEOMETRY, KEY, TransportSettings(longest_path=4.0))[1]
+    settings = TransportSettings(longest_path=4.0, photons=True, side_entry=True)
+    flight = fly_positrons(some, fields, GEOMETRY, KEY, settings, Stations())
+    assert flight.secondaries.charge.size > 5
+    columns = flight.ends._asdict() | {f"hit_{k}": v for k, v in flight.hits._asdict().items()}
     with np.load(files[1]) as on_gpu:
-        for name, expected in ends._asdict().items():
+        for name, expected in columns.items():
             # Rounding differs by fused multiply-adds; the loss in metal is solved to 1e-10.
             np.testing.assert_allclose(on_gpu[name], expected, rtol=1e-9, atol=1e-10, err_msg=name)
 
@@ -242,7 +303,15 @@ def test_no_positrons_give_no_hits(fields):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"step": 0.0}, {"step": 0.5}, {"bend": 0.0}, {"least_momentum": 0.0}, {"longest_path": 0.0}]
+    "wrong",
+    [
+        {"step": 0.0},
+        {"step": 0.5},
+        {"bend": 0.0},
+        {"least_momentum": 0.0},
+        {"longest_path": 0.0},
+        {"photon_threshold": 0.0},
+    ],
 )
 def test_settings_out_of_bounds_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -22,6 +22,7 @@ from gm2sim.lost_muons import (
     read_losses,
 )
 from gm2sim.machine import Setup
+from gm2sim.match import read_true_hits
 from gm2sim.plots import lost_muons
 from gm2sim.raw import RunWriter, run_tree
 from gm2sim.reco import Clusters, reconstruct
@@ -29,6 +30,7 @@ from gm2sim.records import append_truth, fill_record, readout
 from gm2sim.run import _simulation
 from gm2sim.summary import Tally
 from gm2sim.timeline import fill_time
+from gm2sim.triple_match import energy_peak, match_triples
 from gm2sim.truth import TruthWriter
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
@@ -133,14 +135,14 @@ def lost_bunch(setup: Setup) -> Bunch:
 def written(setup: Setup, lost_bunch: Bunch, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, MuonHits]:
     """Raw file, truth file and true hits of a fill of lost muons only."""
     folder = tmp_path_factory.mktemp("lost")
-    *truths, digits = detect_decays(setup, lost_bunch, KEY, None, Tally())
-    when = fill_time(setup.config.run.start_time, 0)
+    seen = detect_decays(setup, lost_bunch, KEY, None, Tally())
+    when = fill_time(setup.config, 0)
     tree = run_tree(1, 0, when.seconds, readout(setup.config, setup.calorimeters), _simulation(setup, "gasgun"))
     with RunWriter(folder / "lost.mid", 1, 0, tree) as raw:
-        raw.write_fill(fill_record(digits, when, setup.config, setup.calorimeters, flush=False))
+        raw.write_fill(fill_record(seen.digits, when, setup.config, setup.calorimeters, flush=False))
     with TruthWriter(folder / "lost.truth.h5", {}) as truth:
-        append_truth(truth, 0, lost_bunch, [], *truths)
-    return folder / "lost.mid", folder / "lost.truth.h5", truths[5]
+        append_truth(truth, 0, lost_bunch, [], seen)
+    return folder / "lost.mid", folder / "lost.truth.h5", seen.muon_hits
 
 
 def test_lost_muons_are_found_as_triples_in_the_raw_data(written: tuple[Path, Path, MuonHits]) -> None:
@@ -168,6 +170,21 @@ def test_clusters_of_muons_peak_at_the_energy_of_the_experiment(written: tuple[P
     assert 0.160 < np.median(energy[(energy > 0.12) & (energy < 0.24)]) < 0.190
 
 
+def test_triples_follow_the_true_losses_in_time_and_peak_where_the_experiment_sees_them(
+    written: tuple[Path, Path, MuonHits],
+) -> None:
+    raw, truth, _ = written
+    triples = lost_muon_triples(reconstruct(raw))
+    compared = match_triples(triples, read_true_hits(truth), np.linspace(30e-6, 230e-6, 6))
+    # Five bins, one efficiency: chi-square 4 +- 2.8.
+    assert compared.chi2 < 4 + 4 * 8**0.5
+    assert compared.found.sum() == triples.found.time.size
+    # 170 MeV (N. Kinnaird, dissertation 2020); steps between 5.0 and 7.5 ns by the cut, 6.25 ns there.
+    peak, error = energy_peak(triples.found.energy)
+    assert peak == pytest.approx(0.170, abs=0.010 + 3 * error)
+    assert np.all((triples.found.second > 5.5e-9) & (triples.found.second < 7.0e-9))
+
+
 def test_the_scale_of_the_muons_is_that_of_the_reconstruction() -> None:
     known = Calibration.of(CalorimeterSettings())
     assert known.true_energy(CONTAINED * 0.170) == pytest.approx(0.170, rel=1e-3)
@@ -190,9 +207,9 @@ def test_the_truth_tells_muons_from_positrons(written: tuple[Path, Path, MuonHit
 def test_without_lost_muons_the_truth_has_no_table_of_them(setup: Setup, tmp_path: Path) -> None:
     bunch = Bunch.empty(20).with_momentum(0.0, setup.ring.reference)
     bunch.state[:] = State.DECAYED
-    *truths, _ = detect_decays(setup, bunch, KEY, None, Tally())
+    seen = detect_decays(setup, bunch, KEY, None, Tally())
     with TruthWriter(tmp_path / "none.truth.h5", {}) as truth:
-        append_truth(truth, 0, bunch, [], *truths)
+        append_truth(truth, 0, bunch, [], seen)
     with h5py.File(tmp_path / "none.truth.h5") as file:
         assert "lost_muons" not in file
         assert (file["crystals/hit"][:] >= 0).all()

@@ -52,7 +52,8 @@ def test_field_drifts_with_the_time_since_the_begin_of_run() -> None:
 
 
 def test_fills_know_their_time_since_the_begin_of_run() -> None:
-    first, later = fill_time("2018-04-01T00:00:00Z", 0), fill_time("2018-04-01T00:00:00Z", 16 * 100 + 9)
+    config = load("ideal")
+    first, later = fill_time(config, 0), fill_time(config, 16 * 100 + 9)
     assert first.since_begin == 0.0
     wall = later.seconds - first.seconds + 1e-6 * (later.microseconds - first.microseconds)
     assert later.since_begin == pytest.approx(wall, abs=1e-9)

@@ -85,6 +85,22 @@ def test_two_pulses_of_a_crystal_are_split(separation_ns: float) -> None:
     assert np.median(np.abs(second / g[two] - 1)) < 0.02
 
 
+@pytest.mark.parametrize("ratio", [1.0, 0.1, 10.0])
+@pytest.mark.parametrize("separation_ns", [5.0, 7.5, 10.0, 11.0, 12.5, 15.0])
+def test_pulses_5_ns_and_more_apart_are_always_resolved(separation_ns: float, ratio: float) -> None:
+    """From 0.5 GeV on if equal, and 0.2 GeV before or behind 2 GeV, where the window of one ends in the other."""
+    rng = np.random.default_rng(6)
+    n = 200
+    first, second = {1.0: (306.0, 306.0), 0.1: (1224.0, 122.4), 10.0: (122.4, 1224.0)}[ratio]
+    t = 8 + rng.uniform(0, 1, n)
+    rows = np.stack([waveform([a, a + separation_ns / 1.25], [first, second]) for a in t])
+    found = fit(rows + rng.normal(0, 4, rows.shape))
+    assert ((found.height > 0).sum(axis=1) == 2).mean() >= (1.0 if ratio == 1.0 else 0.99)
+    order = np.argsort(found.start[:, :2], axis=1)
+    heights = np.take_along_axis(found.height[:, :2], order, axis=1)
+    assert np.mean(np.abs(heights / [first, second] - 1.0).max(axis=1) < 0.2) >= 0.98
+
+
 def test_overlapping_pulses_keep_their_summed_height() -> None:
     rows = np.stack([waveform([8.3, 8.3 + gap], [700.0, 500.0]) for gap in (0.4, 0.8, 1.2, 1.6)])
     found = fit(rows + np.random.default_rng(3).normal(0, 4, rows.shape))

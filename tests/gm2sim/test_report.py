@@ -14,12 +14,16 @@ from gm2sim import plots
 from gm2sim.analysis import analyse, fit, precession_frequency
 from gm2sim.calibration import Calibration
 from gm2sim.config import Config, ConfigError, load
+from gm2sim.match import TrueHits, match
+from gm2sim.pileup import Pileup
 from gm2sim.plots.style import COLOUR_MAP, GRID, INK, MUTED, PALETTE, Plot
 from gm2sim.raw import CalorimeterRecord, FillRecord, Readout, RunWriter, run_tree
+from gm2sim.reco import Clusters
 from gm2sim.report import build_report
 from gm2sim.report.build import number, pull
 from gm2sim.report.load import moments_by_turn
 from gm2sim.report.numbers import fit_cbo
+from gm2sim.resolution import all_bins
 from gm2sim.truth import TruthWriter
 from gm2sim.wiggle import fit_wiggle, histogram, residual_spectrum
 
@@ -136,6 +140,17 @@ def read(page: str) -> Reader:
     return reader
 
 
+def found_and_true(rng: np.random.Generator) -> tuple[Clusters, TrueHits]:
+    """Clusters and the particles that they are of, in two fills."""
+    n = 4000
+    fill, calo, time = rng.integers(0, 2, n), rng.integers(0, 24, n), rng.exponential(64e-6, n)
+    energy, u, v = rng.uniform(0.1, 3.0, n), rng.uniform(-0.11, 0.11, n), rng.uniform(-0.07, 0.07, n)
+    one = np.ones(n, np.int64)
+    true = TrueHits(fill, calo, np.arange(n), 0 * one, energy, time, u, v, one)
+    late, smeared = time + rng.normal(0, 30e-12, n), energy * rng.normal(1, 0.04, n)
+    return Clusters(fill, calo, smeared, late, u, v, one, np.ones(n)), true
+
+
 def all_plots() -> dict[str, Plot]:
     rng = np.random.default_rng(3)
     data = histogram(wiggle_times(20_000, 4), np.full(20_000, 2.0))
@@ -144,6 +159,7 @@ def all_plots() -> dict[str, Plot]:
     wave = 6e-3 + 8e-3 * np.cos(2 * np.pi * 372e3 * t)
     flat = np.full(600, 12e-3)
     x, y = rng.normal(0, 12e-3, (2, 500))
+    some, particles = found_and_true(rng)
     return {
         "field": plots.field_map(np.linspace(0, 6.2, 60), rng.normal(0, 5, (60, 6)), rng.normal(0, 5, (60, 6))),
         "profiles": plots.beam_profiles([(0.0, x, y), (30e-6, x, y), (150e-6, x[:5], y[:5])]),
@@ -151,6 +167,10 @@ def all_plots() -> dict[str, Plot]:
         "energy": plots.energy_spectrum(3.09 * rng.random(5000), 3 * rng.random(900), np.ones_like, 3.098),
         "wiggle": plots.wiggle_modulo(data, fitted),
         "fft": plots.residual_fft(*residual_spectrum(data, fitted), {"CBO": 372e3}),
+        "occupancy": plots.occupancy(some, 2),
+        "pileup": plots.pileup_spectrum(Pileup(some)),
+        "efficiency": plots.match_efficiency(all_bins(match(particles, some))),
+        "matched resolution": plots.match_resolution(all_bins(match(particles, some))),
         "island": plots.island_waveforms(
             1750 - rng.poisson(50, (54, 27)), time=1e-6, sample_period=1.25e-9,
             counts_per_gev=np.full(54, 600.0), pedestals=np.full(54, 1750.0),
@@ -208,13 +228,13 @@ def test_report_is_one_small_file_that_needs_nothing_else(page: str) -> None:
     assert "script" not in policy
 
 
-def test_report_shows_seven_figures_with_alternative_text_and_tables(page: str) -> None:
+def test_report_shows_all_figures_with_alternative_text_and_tables(page: str) -> None:
     reader = read(page)
     drawings = [a for t, a in reader.tags if t == "svg"]
-    assert len(drawings) == 7
+    assert len(drawings) == 9
     assert all(a.get("role") == "img" and a.get("aria-labelledby") for a in drawings)
-    assert page.count("<figcaption>") == 7
-    assert sum("download" in a for t, a in reader.tags if t == "a") == 7
+    assert page.count("<figcaption>") == 9
+    assert sum("download" in a for t, a in reader.tags if t == "a") == 9
     ids = [a["id"] for _, a in reader.tags if "id" in a]
     assert len(ids) == len(set(ids))
 
@@ -256,7 +276,7 @@ def test_report_without_truth_or_positrons_says_so(tmp_path: Path) -> None:
     page = build_report(tmp_path).read_text("utf-8")
     read(page)
     assert "too few for a wiggle fit" in page
-    assert page.count("<svg") == 1  # the island is still there
+    assert page.count("<svg") == 3  # occupancy, pileup and the island are still there
 
 
 def test_folder_without_a_run_is_refused(tmp_path: Path) -> None:

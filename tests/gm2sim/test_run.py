@@ -16,7 +16,8 @@ import pytest
 from gm2sim.config import load
 from gm2sim.outputs import SubrunPaths, read_metadata, subrun_is_done
 from gm2sim.raw import open_run
-from gm2sim.run import run, serials
+from gm2sim.run import run
+from gm2sim.timeline import muon_fills
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"beam.muons_per_fill": 100, "tracking.fill_duration_us": 100.0, "run.fills": 4, "run.subruns": 2}
@@ -38,7 +39,7 @@ def small(tmp_path_factory):
 
 def test_fills_are_spread_over_the_subruns_in_order():
     config = load("gasgun", {"run.fills": 11, "run.subruns": 4})
-    spread = [serials(config, subrun) for subrun in range(4)]
+    spread = [muon_fills(config, subrun) for subrun in range(4)]
     assert [serial for part in spread for serial in part] == list(range(11))
     assert {len(part) for part in spread} == {2, 3}
 
@@ -67,7 +68,7 @@ def test_truth_and_raw_data_describe_the_same_fills(small):
     config = load("gasgun", SMALL)
     for subrun in (0, 1):
         paths = SubrunPaths(small, 1, subrun)
-        expected = list(serials(config, subrun))
+        expected = list(muon_fills(config, subrun))
         raw = open_run(paths.raw)
         with h5py.File(paths.truth) as truth:
             events = list(raw)

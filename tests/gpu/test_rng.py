@@ -57,11 +57,14 @@ def test_stage_numbers_are_never_renumbered():
         "RESAMPLING": 11,
         "ALBEDO": 13,
         "COMMON_NOISE": 14,
+        "LASER": 15,
         "STRAW_SCATTERING": 20,
         "STRAW_CLUSTERS": 21,
         "STRAW_DRIFT": 22,
         "STRAW_CROSSTALK": 23,
         "STRAW_NOISE": 24,
+        "MONITOR": 30,
+        "HARP_SCATTERING": 31,
         "RANDOMISATION": 64,
     }
 

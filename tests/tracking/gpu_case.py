@@ -2,11 +2,12 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 
 from fields.quads import QuadSettings
-from fields.ring import Ring
+from fields.ring import Ring, fibre_harps
 from fields.storage import StorageField
 from gpu.rng import FillKey
 from tracking.bunch import Bunch
@@ -24,10 +25,11 @@ def tables() -> RingTables:
 
 
 def kicked_tables() -> RingTables:
-    """With kickers that pulse in the first turn, and plates of every order."""
+    """With kickers that pulse in the first turn, plates of every order, and harps in the beam."""
     pulses = KickerPulses((1.0, 0.0, 0.2), np.outer(np.ones(3), [0.0, -1e-4, -2e-4, 0.0]), 0.0, 4e-8)
     field = StorageField.uniform(1.4513)
-    return ring_tables(Ring.e989(), QuadSettings(), field, kickers=pulses, magnetic_order=1)
+    ring = replace(Ring.e989(), harps=fibre_harps())
+    return ring_tables(ring, QuadSettings(), field, kickers=pulses, magnetic_order=1)
 
 
 def changes() -> Changes:
@@ -52,7 +54,10 @@ def bunch() -> Bunch:
 def main(backend: str, case: str) -> None:
     """Track and print everything as JSON."""
     ring = tables() if case == "static" else kicked_tables()
-    more = {} if case == "static" else {"changes": changes(), "metal_key": FillKey(1, 1, 0, 0), "plates": True}
+    more = {}
+    if case != "static":
+        key = FillKey(1, 1, 0, 0)
+        more = {"changes": changes(), "metal_key": key, "harp_key": key, "plates": True}
     muons, turns = bunch(), 3 if case == "static" else 4
     if case != "static":
         muons.x[3], muons.y[3] = 0.049, 0.0  # between the plates, and in the copper of C3 in the fourth turn
@@ -60,6 +65,8 @@ def main(backend: str, case: str) -> None:
     moments = track(muons, ring, turns, observers=[0.9], moments=True, backend=backend, **more).moments
     columns = {name: getattr(seen.bunch, name) for name in Bunch._fields}
     columns |= {"seen_x": seen.samples.x, "seen_time": seen.samples.time, "alive": seen.samples.alive}
+    if seen.crossings is not None:
+        columns |= {f"crossed_{name}": column for name, column in seen.crossings._asdict().items()}
     columns |= {"count": moments.count, "mean_x": moments.mean_x}
     print(json.dumps({name: column.tolist() for name, column in columns.items()}))  # noqa: T201
 

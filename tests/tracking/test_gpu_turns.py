@@ -56,6 +56,7 @@ def test_cuda_loop_gives_the_numbers_of_the_cpu_loop(case: str) -> None:
         assert sorted(on_gpu["state"]) == [0, 0, 1, 2]
     else:
         assert on_gpu["crossings"].max() > 0
+        assert on_gpu["crossed_path"].size > 0
 
 
 @needs_numba_cuda

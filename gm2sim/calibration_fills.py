@@ -1,0 +1,102 @@
+"""Fills without muons: pulses of the laser, and looks at the empty channels, as whole waveforms of all crystals."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import laser
+from detectors.calorimeter import short_waveforms
+from detectors.digitizer import DigitizerSettings
+from detectors.laser import HEADS, MONITORS, Pulses, fire, laser_deposits, monitor_waveforms
+from detectors.shower import CRYSTALS
+from detectors.waveforms import Waveforms
+from gm2sim.config import Config
+from gm2sim.electronics import laser_settings
+from gm2sim.machine import Setup
+from gm2sim.raw import FillRecord, WaveformRecord
+from gm2sim.raw.wfd5 import Trigger
+from gm2sim.timeline import FillTime, FillType
+from gpu.rng import FillKey
+
+LASER_CRATE = 33
+"""Crate of the monitors of the laser's sources."""
+WAVEFORM = 800  # samples of a waveform: trigger types 2 and 3 of the front end (jaca230/CaloReadoutAMC13 @7ff4424)
+GAP = 400  # samples between two waveforms of the laser (same)
+LASER_PULSES = 4  # waveforms of a laser fill (same)
+PULSE_SAMPLE = 200  # of a waveform, where the pulse begins: best estimate
+Floats = NDArray[np.float64]
+
+_EVENTS = 1 << 30  # fills of the laser count their random numbers from here, looks at pedestals from twice that
+
+
+def in_fill_times(config: Config, when: FillTime) -> Floats:
+    """Times of the laser's pulses in a fill of muons, ascending [s]: before the injection, and inside some fills."""
+    settings = laser_settings(config)
+    every = config.laser.in_fill_every
+    last = 1e-6 * config.tracking.fill_duration_us - WAVEFORM * DigitizerSettings.sample_period
+    inside = laser.in_fill_times(settings, when.fill // every, last) if every and (when.fill + 1) % every == 0 else ()
+    return np.array([*([settings.sync_time] if settings.sync else []), *inside])
+
+
+def monitor_record(pulses: Pulses, settings: DigitizerSettings, key: FillKey, gap: int = 0) -> WaveformRecord:
+    """What the monitors of the laser's sources send: a piece around each pulse, which is PULSE_SAMPLE inside."""
+    period = settings.sample_period
+    samples = monitor_waveforms(pulses, PULSE_SAMPLE * period, WAVEFORM, period, key)
+    return WaveformRecord(LASER_CRATE, tuple(range(HEADS * len(MONITORS))), samples, gap)
+
+
+def calibration_fill(setup: Setup, when: FillTime, key: FillKey) -> FillRecord:
+    """A fill of the laser or a look at the pedestals, as the raw file takes it.
+
+    Parameters
+    ----------
+    setup : Setup
+    when : FillTime
+        Its type is LASER or PEDESTAL.
+    key : FillKey
+        Of the fill of muons before it; its random numbers are its own.
+    """
+    own = key._replace(fill=key.fill + _EVENTS * (when.fill_type - 1))
+    records = _laser(setup, own) if when.fill_type == FillType.LASER else _pedestals(setup, own)
+    return FillRecord(
+        serial=when.serial,
+        trigger=when.serial + 1,
+        time_s=when.seconds,
+        time_us=when.microseconds,
+        fill_index=when.sequence,
+        fill_type=int(when.fill_type),
+        clock=Trigger.counts(when.since_begin, setup.config.detectors.clock_ppm),
+        waveforms=records,
+    )
+
+
+def _laser(setup: Setup, key: FillKey) -> tuple[WaveformRecord, ...]:
+    digitizer = setup.calorimeters.digitizer
+    settings = setup.calorimeters.laser
+    first = (WAVEFORM + GAP) * np.arange(LASER_PULSES)
+    pulses = fire((first + PULSE_SAMPLE - digitizer.zero_sample) * digitizer.sample_period, settings, key)
+    deposits = laser_deposits(pulses, setup.constants.laser_light)
+    samples = short_waveforms(deposits, first, WAVEFORM, key, setup.calorimeters, setup.constants)
+    return (*_crates(samples), monitor_record(pulses, digitizer, key, GAP))
+
+
+def _pedestals(setup: Setup, key: FillKey) -> tuple[WaveformRecord, ...]:
+    dark = laser_deposits(fire([], setup.calorimeters.laser, key), setup.constants.laser_light)
+    return _crates(short_waveforms(dark, np.zeros(1, np.int64), WAVEFORM, key, setup.calorimeters, setup.constants))
+
+
+def _crates(samples: NDArray[np.int16]) -> tuple[WaveformRecord, ...]:
+    """One record a calorimeter; crystal by crystal, five to a board."""
+    gap = GAP if samples.shape[2] > 1 else 0
+    return tuple(WaveformRecord(calo + 1, tuple(range(CRYSTALS)), one, gap) for calo, one in enumerate(samples))
+
+
+def crystal_records(found: Waveforms | None) -> tuple[WaveformRecord, ...]:
+    """Whole waveforms of chosen crystals, one record a calorimeter that has any."""
+    if found is None:
+        return ()
+    records = []
+    for calo in np.unique(found.channel // CRYSTALS):
+        own = found.channel // CRYSTALS == calo
+        crystals = (found.channel[own] % CRYSTALS).tolist()
+        records.append(WaveformRecord(int(calo) + 1, tuple(crystals), found.samples[own][:, None]))
+    return tuple(records)

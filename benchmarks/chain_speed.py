@@ -22,11 +22,11 @@ from gm2sim.calibration import Calibration
 from gm2sim.chain import simulate_fill
 from gm2sim.config import load
 from gm2sim.fill import Fill
-from gm2sim.machine import Setup
 from gm2sim.raw import RunWriter, open_run, run_tree
 from gm2sim.raw.record import FillRecord
 from gm2sim.reco import fit_fill, gather, reconstruct_fill
 from gm2sim.records import fill_record, readout
+from gm2sim.setup import Setup
 from gm2sim.summary import Tally
 from gm2sim.timeline import fill_time
 from gpu import threads

@@ -18,7 +18,8 @@ from fields.storage import StorageField
 from gm2sim.chain import track_muons
 from gm2sim.config import load
 from gm2sim.machine import Ring as Machine
-from gm2sim.machine import Setup, storage_field
+from gm2sim.machine import storage_field
+from gm2sim.setup import Setup
 from gpu import threads
 from gpu.rng import FillKey
 from tracking.bunch import Bunch

@@ -19,7 +19,7 @@ from detectors.channels import ChannelStatus
 from detectors.channels import channel_constants as channel_constants
 from detectors.noise import BLOCK as BLOCK
 from detectors.noise import NOISE_BOUND as NOISE_BOUND
-from detectors.noise import noise4
+from detectors.noise import nearest_single, noise4
 from detectors.shower import CRYSTALS
 from detectors.sipm import Light, SipmSettings, decay_powers, pulse, shape_height
 from gpu.kernel import Kernel
@@ -236,10 +236,10 @@ def _samples_step(i, address, scale, level, key, minimum, maximum, samples):
     # Neither channel nor level is looked up through a second index: the loop would not vectorise.
     a, b, c, d = noise4(key.seed, key.run, key.subrun, key.fill, address[i] >> 32, address[i], _NOISE)
     j, noise = 4 * i, scale[i]
-    samples[j] = np.int16(min(max(np.rint(level[j] + noise * a), minimum), maximum))
-    samples[j + 1] = np.int16(min(max(np.rint(level[j + 1] + noise * b), minimum), maximum))
-    samples[j + 2] = np.int16(min(max(np.rint(level[j + 2] + noise * c), minimum), maximum))
-    samples[j + 3] = np.int16(min(max(np.rint(level[j + 3] + noise * d), minimum), maximum))
+    samples[j] = np.int16(nearest_single(min(max(level[j] + noise * a, minimum), maximum)))
+    samples[j + 1] = np.int16(nearest_single(min(max(level[j + 1] + noise * b, minimum), maximum)))
+    samples[j + 2] = np.int16(nearest_single(min(max(level[j + 2] + noise * c, minimum), maximum)))
+    samples[j + 3] = np.int16(nearest_single(min(max(level[j + 3] + noise * d, minimum), maximum)))
 
 
 @Kernel

@@ -19,6 +19,7 @@ BLOCK = 4  # samples that share one Philox call
 NOISE_BOUND = math.sqrt(2.0 * 25.0 * math.log(2.0)) * (1.0 + 1e-6)
 
 _MASK = 0xFFFFFFFF
+_NEAREST_SINGLE, _NEAREST = np.float32(1.5 * 2.0**23), 1.5 * 2.0**52
 _ONE, _TWO, _HALF = np.float32(1.0), np.float32(2.0), np.float32(0.5)
 _STEP, _HALF_STEP = np.float32(2.0**-24), np.float32(2.0**-25)
 _QUARTER_TURN = np.float32(0.5 * math.pi * 2.0**-30)  # rad for the lowest of the 30 bits below the quadrant
@@ -30,6 +31,18 @@ _L1, _L2, _L3, _L4 = (np.float32(c) for c in (0.66666662693, 0.40000972152, 0.28
 # S. L. Moshier, Cephes Mathematical Library 2.8 (2000), sinf.c.
 _S1, _S2, _S3 = (np.float32(c) for c in (-1.6666654611e-1, 8.3321608736e-3, -1.9515295891e-4))
 _C1, _C2, _C3 = (np.float32(c) for c in (4.166664568298827e-2, -1.388731625493765e-3, 2.443315711809948e-5))
+
+
+@scalar(exact=True)
+def nearest_single(x):
+    """Return the whole number nearest to a number of single precision below 4e6 in size, even ones from halves."""
+    return (x + _NEAREST_SINGLE) - _NEAREST_SINGLE
+
+
+@scalar(exact=True)
+def nearest(x):
+    """Return the whole number nearest to a number below 2e15 in size, even ones from halves."""
+    return (x + _NEAREST) - _NEAREST
 
 
 @scalar(exact=True)
@@ -65,7 +78,7 @@ def sincos_turn(w):
 @scalar(exact=True)
 def _radius(word):
     """Return the radius of Box and Muller from a word of 32 bits, of which it takes the upper 24."""
-    return np.sqrt(-_TWO * log_single(np.float32(np.int32(word >> 8)) * _STEP + _HALF_STEP))
+    return math.sqrt(-_TWO * log_single(np.float32(np.int32(word >> 8)) * _STEP + _HALF_STEP))
 
 
 @scalar(exact=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.digitizer import ChannelConstants, DigitizerSettings, Pulses, Shape, common_step
-from detectors.noise import BLOCK, noise4
+from detectors.noise import BLOCK, nearest, noise4
 from detectors.shower import CALORIMETERS, CRYSTALS
 from detectors.sipm import decay_powers, pulse
 from gpu.kernel import Kernel
@@ -51,10 +51,10 @@ def _noise_step(i, address, counter, scale, level, key, sums):
     where = address[i]
     a, b, c, d = noise4(key.seed, key.run, key.subrun, key.fill, counter + (where >> 32), where, _NOISE)
     j, noise = 4 * i, scale[i]
-    sums[j] = np.int32(np.rint(level[j] + noise * a))
-    sums[j + 1] = np.int32(np.rint(level[j + 1] + noise * b))
-    sums[j + 2] = np.int32(np.rint(level[j + 2] + noise * c))
-    sums[j + 3] = np.int32(np.rint(level[j + 3] + noise * d))
+    sums[j] = np.int32(nearest(level[j] + noise * a))
+    sums[j + 1] = np.int32(nearest(level[j + 1] + noise * b))
+    sums[j + 2] = np.int32(nearest(level[j + 2] + noise * c))
+    sums[j + 3] = np.int32(nearest(level[j + 3] + noise * d))
 
 
 def _binned(pulses: Pulses, shape: Shape, decimation: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

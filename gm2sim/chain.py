@@ -12,10 +12,11 @@ from detectors.laser import Pulses, laser_deposits
 from detectors.lost_muons import LostMuons, crystal_material, fly
 from detectors.mip import deposit_muons, together
 from detectors.shower import shower
+from detectors.straw_drift import straw_hits
 from detectors.transport import fly_positrons
 from gm2sim.fill import Detected, Fill, Snapshot
-from gm2sim.machine import Setup
 from gm2sim.monitors import simulate_monitors
+from gm2sim.setup import Setup
 from gm2sim.summary import Tally
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
@@ -76,6 +77,9 @@ def detect_decays(
     with tally.stage("transport"):
         flight = fly_positrons(positrons, setup.fields, setup.geometry, key, setup.transport, setup.stations)
         muon_hits, flights = fly(lost, setup.fields, setup.geometry, key, crystals=setup.calorimeters.shower)
+    with tally.stage("straws"):
+        working = setup.tracker_constants.working
+        straws = straw_hits(flight.crossings, key, setup.straws, working) if setup.stations is not None else None
     with tally.stage("showers"):
         of_muons = deposit_muons(muon_hits, crystal_material(), setup.calorimeters.shower)
         of_positrons, leakage = shower(flight.hits, key, setup.calorimeters.shower)
@@ -93,8 +97,8 @@ def detect_decays(
         samples=sum(one.samples.size for one in digits.islands),
     )
     return Detected(
-        positrons, flight.ends, flight.hits, leakage, flight.crossings, flight.passages, lost, flights, muon_hits,
-        deposits, digits,
+        positrons, flight.ends, flight.hits, leakage, flight.crossings, flight.passages, straws,
+        lost, flights, muon_hits, deposits, digits,
     )  # fmt: skip
 
 

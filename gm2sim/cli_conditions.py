@@ -1,6 +1,5 @@
 """The commands about constants by run and subrun."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,16 +23,15 @@ def conditions_show(
 
     Example: gm2sim conditions show run1a --folder calo_gain --run 15921
     """
-    from gm2sim.conditions import open_conditions
     from gm2sim.conditions.show import channels, overview
     from gm2sim.config import resolve
-    from gm2sim.electronics import calorimeter_settings, middle_of
+    from gm2sim.setup import conditions_of
     from gm2sim.terminal import print_records
 
     flags = {} if run_number is None else {"run.run": run_number}
     config = resolve(preset, overrides(set_) | flags, {"run.run": "--run"}).config
     run = config.run.run
-    conditions = open_conditions(config.conditions.file, calorimeter_settings(config), partial(middle_of, config))
+    conditions = conditions_of(config)
     found = channels(conditions, folder, run, subrun) if folder else overview(conditions, run, subrun)
     title = f"Conditions of run {run} subrun {subrun}, {conditions.version}"
     show(found, as_json, lambda rows: print_records(title, rows))
@@ -54,13 +52,13 @@ def conditions_write(
 
     Use it with: gm2sim run run1a --set conditions.file=conditions.toml --fills 2 --subruns 1 --out out/edited
     """
-    from gm2sim.conditions import BuiltinConditions, write_conditions
+    from gm2sim.conditions import write_conditions
     from gm2sim.config import load
-    from gm2sim.electronics import calorimeter_settings, middle_of
+    from gm2sim.setup import conditions_of
     from gm2sim.terminal import say
 
     config = load(preset, overrides(set_))
-    conditions = BuiltinConditions(calorimeter_settings(config), partial(middle_of, config))
+    conditions = conditions_of(config, builtin=True)
     numbers = config.run
     write_conditions(conditions, out, f"{preset} built in", run=numbers.run, subruns=numbers.subruns, force=force)
     say(f"wrote {out}")

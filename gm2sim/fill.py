@@ -11,6 +11,7 @@ from detectors.lost_muons import Flights, LostMuons
 from detectors.mip import MuonHits
 from detectors.shower import CrystalDeposits, Leakage
 from detectors.straw_crossings import Crossings, Passages
+from detectors.straw_drift import StrawHits
 from detectors.transport import Ends, Hits
 from gm2sim.monitors import Monitors
 from tracking.bunch import Bunch
@@ -36,6 +37,7 @@ class Detected(NamedTuple):
     leakage: Leakage  # of the showers of these hits
     crossings: Crossings  # of straws
     passages: Passages  # through tracker stations
+    straws: StrawHits | None  # None where the trackers are left out
     lost: LostMuons
     flights: Flights  # of the lost muons
     muon_hits: MuonHits

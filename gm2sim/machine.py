@@ -3,21 +3,10 @@
 import math
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from detectors.calorimeter import CalorimeterSettings
-from detectors.channels import ChannelConstants
-from detectors.geometry import Geometry
-from detectors.shower import CALORIMETERS, CRYSTALS
-from detectors.straw_crossings import CrossingSettings
-from detectors.straws import Stations
-from detectors.sums import q_bins
-from detectors.transport import TransportSettings
 from fields.inflector import Leakage
 from fields.maps import RZMap, load_multipole_map, load_rz_map
 from fields.plates import PlateGeometry
@@ -26,13 +15,8 @@ from fields.ring import Ring as Layout
 from fields.ring import fibre_harps
 from fields.storage import StorageField
 from fields.synthetic import MapSpec, synthesise
-from fields.total import FieldTables, field_tables
-from fields.transients import FieldDrift
 from fields.trolley import fit_multipoles, simulate_run
-from gm2sim.bunch.fills import muons_for_fills, next_muons
-from gm2sim.conditions import Conditions, calorimeter_constants, open_conditions, require
 from gm2sim.config import Config
-from gm2sim.electronics import at_time, calorimeter_folders, calorimeter_settings, middle_of, waveform_channels
 from gm2sim.injection import Injection, bunch_profile, changes, kicker_pulses
 from gpu.rng import FillKey
 from tracking.bunch import Bunch as TrackingBunch
@@ -40,7 +24,7 @@ from tracking.changes import Changes
 from tracking.muon import Reference
 from tracking.optics import Optics, optics
 from tracking.pulses import KickerPulses
-from tracking.source import StoredBeam, sample
+from tracking.source import StoredBeam
 from tracking.stations import RingTables, ring_tables
 from tracking.turns import TrackResult, track
 
@@ -103,7 +87,7 @@ def _mapped_field(config: Config) -> StorageField:
     return fitted.scaled_to(magnet.field_t)
 
 
-def _falloff_map(config: Config) -> RZMap | None:
+def falloff_map(config: Config) -> RZMap | None:
     """The user's own map of the magnet outside the aperture, where one is named."""
     file = config.magnet.falloff_file
     return load_rz_map(Path(file)) if file else None
@@ -147,18 +131,6 @@ def stored_beam(config: Config, bunch: int = 0) -> StoredBeam:
         x_e_time_slope=beam.x_e_time_slope_mm_per_ns * 1e6,
         aperture_radius=config.ring.collimator_radius_mm * 1e-3,
         edge=beam.edge_mm * 1e-3,
-    )
-
-
-def transport_settings(config: Config) -> TransportSettings:
-    """How positrons fly to the detectors."""
-    transport = config.transport
-    return TransportSettings(
-        material=transport.material,
-        photons=transport.photons,
-        photon_threshold=transport.photon_threshold_mev * 1e-3,
-        side_entry=transport.side_entry,
-        straws=CrossingSettings(scattering=transport.straw_material, loss=transport.straw_material),
     )
 
 
@@ -301,102 +273,3 @@ class Ring:
     def __repr__(self) -> str:
         index, field = self.tables.field_index, self.reference.b0
         return f"Ring({self.layout.name}, n = {index:.4f}, B0 = {field:.6f} T, p0 = {self.reference.p0_gev:.6f} GeV/c)"
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Everything that is the same for all fills."""
-
-    config: Config
-    ring: Ring
-    beam: StoredBeam
-    fields: FieldTables
-    geometry: Geometry
-    stations: Stations | None
-    transport: TransportSettings
-    calorimeters: CalorimeterSettings
-    conditions: Conditions
-    backend: str
-    given: TrackingBunch | None = None  # the muons of a file, for all fills
-    subrun: int = 0  # that the constants are looked up for
-    seconds: float | None = None  # since the begin of run
-
-    @classmethod
-    def of(cls, config: Config, backend: str = "cpu") -> "Setup":
-        """Fit and tabulate what the configuration describes; constants must be there for all its subruns."""
-        settings = calorimeter_settings(config)
-        conditions = open_conditions(config.conditions.file, settings, partial(middle_of, config))
-        require(conditions, calorimeter_folders(config), config.run.run, config.run.subruns)
-        ring = Ring(config)
-        geometry = Geometry(ring=ring.layout)
-        return cls(
-            config=config,
-            ring=ring,
-            beam=stored_beam(config),
-            fields=field_tables(ring.storage, ring.quads, ring.layout, _falloff_map(config)),
-            geometry=geometry,
-            stations=Stations(geometry=geometry) if config.transport.trackers else None,
-            transport=transport_settings(config),
-            calorimeters=settings,
-            conditions=conditions,
-            backend=backend,
-            given=muons_for_fills(config, ring.reference, ring.momentum_acceptance, ring.layout)
-            if config.beam.source == "file"
-            else None,
-        )
-
-    def after(self, seconds: float) -> "Setup":
-        """The same some time after the begin of run: the magnetic field of the tracker and the SiPMs have drifted."""
-        rate = self.config.magnet.drift_ppm_per_hour * 1e-6 / 3600.0
-        relative = float(FieldDrift(rate).relative(seconds))
-        if relative == 0.0 and not self.calorimeters.gain.temperature:
-            return self
-        return replace(self, ring=self.ring.drifted(relative) if relative else self.ring, seconds=seconds)
-
-    def muons(self, key: FillKey) -> TrackingBunch:
-        """The muons of one fill: stored ones at theta = 0, or injected ones at the end of the first quad."""
-        if self.given is not None:
-            muons = next_muons(self.given, self.config, key)
-            return self.ring.injection.enter(muons, key, backend=self.backend) if self.injected else muons
-        if self.injected:
-            return self.ring.injection.inject(key, self.config.injection.muons_per_fill, backend=self.backend)
-        beam = stored_beam(self.config, key.fill) if self.config.beam.bunch == "bunches" else self.beam
-        return sample(beam, key, self.config.beam.muons_per_fill, self.ring.optics())
-
-    @property
-    def injected(self) -> bool:
-        """Whether the muons come through the inflector."""
-        return self.config.injected
-
-    @cached_property
-    def constants(self) -> ChannelConstants:
-        """Gains and pedestals of every channel; drawn by a kernel, so not before the kernels are compiled."""
-        constants = calorimeter_constants(
-            self.conditions,
-            self.config.run.run,
-            self.subrun,
-            settings=self.calorimeters,
-            folders=calorimeter_folders(self.config),
-        )
-        if self.seconds is None:
-            return constants
-        return at_time(constants, self.calorimeters.gain, middle_of(self.config, self.subrun), self.seconds)
-
-    def waveform_channels(self, fill: int) -> NDArray[np.int64]:
-        """Channels whose whole waveforms are kept in a fill of a subrun."""
-        return waveform_channels(self.config, fill)
-
-    def in_subrun(self, subrun: int) -> "Setup":
-        """The same with the constants of another subrun of the run."""
-        return self if subrun == self.subrun else replace(self, subrun=subrun)
-
-    def empty_histogram(self) -> NDArray[np.int32] | None:
-        """Room for the Q-method histograms of one flush, (24, 54, bins); None when they are switched off."""
-        digitizer = self.calorimeters.digitizer
-        if not digitizer.q_method:
-            return None
-        return np.zeros((CALORIMETERS, CRYSTALS, q_bins(digitizer)), np.int32)
-
-    def with_config(self, config: Config) -> "Setup":
-        """The same machine with other numbers of muons or times, which need no new tables."""
-        return replace(self, config=config)

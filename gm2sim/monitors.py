@@ -35,7 +35,7 @@ from tracking.bunch_shape import moments, share_before
 from tracking.crossings import Crossings
 
 if TYPE_CHECKING:
-    from gm2sim.machine import Setup
+    from gm2sim.setup import Setup
 
 T0_CRATE, IBMS_CRATE, KICKER_CRATE, QUAD_CRATE, HARP_CRATE = 25, 26, 29, 30, 31  # the first of its kind
 _HARPS_A_CRATE = 2

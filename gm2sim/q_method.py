@@ -23,6 +23,7 @@ from gm2sim.calibration import Calibration
 from gm2sim.methods import Method, MethodHistogram, smooth_variance
 from gm2sim.raw import open_run
 from gm2sim.raw.decode import QHistogram
+from gm2sim.reco import LASER_CRYSTALS
 from gm2sim.wiggle import REFERENCE_FREQUENCY, WiggleHistogram
 
 Floats = NDArray[np.float64]
@@ -161,7 +162,7 @@ def _crates(
 
 
 def _energy(bank: QHistogram, known: Calibration, calo: int, fills: int, settings: QSettings) -> Floats:
-    """Energy of a calorimeter in each bin [GeV]."""
+    """Energy of a calorimeter in each bin [GeV]; none in bins with a pulse of the laser, which lights all crystals."""
 
     def of(values: NDArray[Any]) -> NDArray[Any]:
         return values.reshape(-1, CRYSTALS)[calo, :, None]
@@ -172,7 +173,9 @@ def _energy(bank: QHistogram, known: Calibration, calo: int, fills: int, setting
     time = np.maximum(0.5 * (edges[1:] + edges[:-1]), 0.0)
     gain = 1.0 - of(known.channels("flash_amplitude")) * np.exp(-time / of(known.channels("flash_time")))
     height = of(known.counts_per_gev) * of(known.channels("out_of_fill")) * of(pulse_area(known)) * gain
-    return np.asarray((below / height).sum(axis=0) * known.energy_scale)
+    energy = (below / height).sum(axis=0) * known.energy_scale
+    laser = np.count_nonzero(below, axis=0) >= LASER_CRYSTALS
+    return np.asarray(np.where(laser, 0.0, energy))
 
 
 def _rolling(values: Floats, free: Floats, settings: QSettings) -> Floats:

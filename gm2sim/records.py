@@ -1,13 +1,17 @@
 """From what the physics packages return to what goes into the files: raw records and truth tables."""
 
+from typing import Any
+
 import numpy as np
 
 from detectors.calorimeter import CalorimeterSettings, FillDigits
+from detectors.straw_crossings import Crossings
+from detectors.straw_drift import StrawHits, StrawSettings
 from fields.storage import StorageField
 from gm2sim.config import Config
 from gm2sim.fill import Detected, Snapshot
 from gm2sim.monitors import Monitors
-from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout, WaveformRecord
+from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout, StrawRecord, WaveformRecord
 from gm2sim.raw.wfd5 import Trigger
 from gm2sim.timeline import FillTime
 from gm2sim.truth import TruthWriter
@@ -43,6 +47,7 @@ def fill_record(
     *,
     flush: bool,
     waveforms: tuple[WaveformRecord, ...] = (),
+    straws: StrawRecord | None = None,
 ) -> FillRecord:
     """One fill of muons as the raw file takes it.
 
@@ -56,6 +61,8 @@ def fill_record(
         Whether this fill carries the Q-method histograms.
     waveforms : tuple of WaveformRecord
         Whole waveforms beside the islands, in order of the crates.
+    straws : StrawRecord, optional
+        Hits of the trackers.
     """
     crates = []
     for calo, islands in enumerate(digits.islands):
@@ -82,7 +89,13 @@ def fill_record(
         calorimeters=tuple(crates),
         clock=Trigger.counts(when.since_begin, config.detectors.clock_ppm),
         waveforms=waveforms,
+        straws=straws,
     )
+
+
+def straw_record(hits: StrawHits | None, settings: StrawSettings) -> StrawRecord | None:
+    """Hits of the trackers as the raw file takes them; None where there are no trackers."""
+    return None if hits is None else StrawRecord(hits.channel, hits.tdc, round(settings.tdc_bin * 1e12))
 
 
 def append_truth(truth: TruthWriter, serial: int, muons: Bunch, snapshots: list[Snapshot], seen: Detected) -> None:
@@ -94,10 +107,21 @@ def append_truth(truth: TruthWriter, serial: int, muons: Bunch, snapshots: list[
     truth.append("positrons", serial, seen.positrons._asdict() | {"fate": seen.ends.fate})
     truth.append("hits", serial, seen.hits._asdict() | seen.leakage._asdict())
     truth.append("crystals", serial, seen.deposits._asdict())
+    if seen.straws is not None:
+        truth.append("straw_hits", serial, _straw_truth(seen.straws, seen.crossings))
     lost = seen.lost
     columns = lost._asdict() | seen.flights._asdict() | {"reason": lost.state, "energy": lost.energy}
     truth.append("lost_muons", serial, columns)
     truth.append("muon_hits", serial, seen.muon_hits._asdict() | {"deposit": seen.muon_hits.lost})
+
+
+def _straw_truth(hits: StrawHits, crossings: Crossings) -> dict[str, Any]:
+    """Columns of /straw_hits: whose hit it is, and how far from the wire that positron passed."""
+    number, distance = np.full(hits.channel.size, -1), np.zeros(hits.channel.size)
+    known = hits.crossing >= 0
+    number[known] = crossings.number[hits.crossing[known]]
+    distance[known] = crossings.distance[hits.crossing[known]]
+    return {**hits._asdict(), "number": number, "distance": distance}
 
 
 def append_monitors(truth: TruthWriter, serial: int, monitors: Monitors) -> None:

@@ -30,7 +30,7 @@ _ORBIT = {
 }
 
 # What only a file with lost muons has, so that a file without them does not change.
-_ON_DEMAND = frozenset({"lost_muons", "muon_hits", "monitors", "harp_crossings"})
+_ON_DEMAND = frozenset({"straw_hits", "lost_muons", "muon_hits", "monitors", "harp_crossings"})
 
 # Group -> column -> (type, unit, meaning). The order is the order in the file.
 TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
@@ -77,6 +77,14 @@ TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "crystal": ("i1", "", "crystal 0..53, 0 at the bottom right seen from the beam"),
         "energy": ("f4", "GeV", "energy deposited"),
         "time": ("f8", "s", "time of the deposit"),
+    },
+    "straw_hits": {
+        "fill": _KEYS["fill"],
+        "number": ("i4", "", "muon number within the fill whose positron made the hit, -1 for noise"),
+        "channel": ("i2", "", "straw: ((station 8 + module) 4 + layer) 32 + wire"),
+        "tdc": ("i4", "", "time in bins of the TDC"),
+        "source": ("i1", "", "0 the positron, 1 crosstalk of it, 2 noise"),
+        "distance": ("f4", "m", "of the positron's closest approach to the wire, positive on its outer side"),
     },
     "lost_muons": {
         **_KEYS,

@@ -10,8 +10,8 @@ import sys
 
 from gm2sim.chain import detect_decays, simulate_fill, track_muons
 from gm2sim.config import Config
-from gm2sim.machine import Setup
 from gm2sim.monitors import crates, simulate_monitors
+from gm2sim.setup import Setup
 from gm2sim.summary import Tally
 from gpu import cache
 from gpu.rng import FillKey
@@ -27,7 +27,7 @@ _KEY = FillKey(0, 0, 0, 0)
 def compiled_set(setup: Setup) -> str:
     """Name of the set of kernels that a run needs: options of the tracking, and straws, make the difference."""
     kicked = f"_{setup.ring.injection.tables.options.name}" if setup.injected else ""
-    straws = "_straws" if setup.stations is not None else ""
+    straws = "_straws" if setup.designed is not None else ""
     monitors = "_monitors" if crates(setup) else ""
     return f"run_{setup.ring.tables.options.name}{kicked}{straws}{monitors}"
 

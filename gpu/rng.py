@@ -48,6 +48,7 @@ class Stage(IntEnum):
     STRAW_DRIFT = 22  # diffusion of a cluster, jitter of the discriminator
     STRAW_CROSSTALK = 23  # hits in the neighbours of a straw
     STRAW_NOISE = 24  # hits of nobody
+    STRAW_CONSTANTS = 25  # misalignment of the modules, dead straws
     MONITOR = 30  # particles, photoelectrons and noise of the auxiliary detectors
     HARP_SCATTERING = 31  # scattering and energy loss of muons in the fibres of the harps
     RANDOMISATION = 64  # analysis: cluster times moved within a cyclotron period

@@ -5,10 +5,14 @@ from functools import lru_cache
 
 from detectors.calorimeter import CalorimeterSettings
 from detectors.channels import ChannelConstants
+from detectors.straw_constants import StrawConstantsSettings, straw_constants
 from gm2sim.conditions.calorimeter import as_columns
-from gm2sim.conditions.folders import OOF_CORRECTION
+from gm2sim.conditions.folders import OOF_CORRECTION, STRAW_STATUS, TRACKER_MODULES, TRACKER_STATIONS
 from gm2sim.conditions.interval import EVERY_RUN, Interval
 from gm2sim.conditions.table import Table, known_folder
+from gm2sim.conditions.trackers import straw_columns
+
+_OF_TRACKERS = {TRACKER_MODULES.name, TRACKER_STATIONS.name, STRAW_STATUS.name}
 
 
 def _at_begin(subrun: int) -> float:
@@ -17,7 +21,7 @@ def _at_begin(subrun: int) -> float:
 
 
 class BuiltinConditions:
-    """Constants drawn from the settings of the calorimeters.
+    """Constants drawn from the settings of the detectors.
 
     Parameters
     ----------
@@ -25,13 +29,21 @@ class BuiltinConditions:
         Means, spreads, effects, and the seed that names the set.
     seconds : function of a subrun
         Time of its middle since the begin of run [s], for the temperature.
+    straws : StrawConstantsSettings, optional
+        Of the trackers; the defaults if not given.
     """
 
     version = "built in"
 
-    def __init__(self, settings: CalorimeterSettings, seconds: Callable[[int], float] = _at_begin) -> None:
+    def __init__(
+        self,
+        settings: CalorimeterSettings,
+        seconds: Callable[[int], float] = _at_begin,
+        straws: StrawConstantsSettings | None = None,
+    ) -> None:
         self._settings = settings
         self._seconds = seconds
+        self._straws = straws or StrawConstantsSettings()
         # A kernel draws them: not before the kernels of a run are compiled.
         self._constants = lru_cache(maxsize=4)(self._draw)
 
@@ -48,5 +60,7 @@ class BuiltinConditions:
     def table(self, folder: str, run: int, subrun: int = 0) -> Table:
         """The constants of a folder; see :class:`gm2sim.conditions.Conditions`."""
         known = known_folder(folder)
+        if folder in _OF_TRACKERS:
+            return Table.of(known, EVERY_RUN, straw_columns(straw_constants(self._straws))[folder])
         constants = self._constants(subrun if self._changes(folder) else 0)
         return Table.of(known, self.interval(folder, run, subrun), as_columns(constants)[folder])

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.shower import CALORIMETERS, CRYSTALS
+from detectors.straws import LAYERS, MODULES, STATIONS, WIRES
 
 
 class Key(NamedTuple):
@@ -165,6 +166,34 @@ LASER_LIGHT = Folder(
     (Column("light", "GeV", "of the mean pulse, as the energy of a positron that makes as much", 1e-3, 100.0),),
 )
 
+_PLACE = ("x", "y", "z")
+STATION = Key("station", 0, STATIONS - 1)  # in scallops 12 and 18
+MODULE = Key("module", 0, MODULES - 1)
+TRACKER_MODULES = Folder(
+    "tracker_align_internal",
+    "where the modules of a tracker station are instead of where they should be, in the station's frame",
+    (STATION, MODULE),
+    (
+        *(Column(f"shift_{axis}", "um", f"shift along {axis}", -1e4, 1e4) for axis in _PLACE),
+        *(Column(f"turn_{axis}", "mrad", f"turn about {axis} through its middle", -50, 50) for axis in _PLACE),
+    ),
+)
+TRACKER_STATIONS = Folder(
+    "tracker_align_external",
+    "the same of the stations as a whole",
+    (STATION,),
+    (
+        *(Column(f"shift_{axis}", "mm", f"shift along {axis}", -50, 50) for axis in _PLACE),
+        *(Column(f"turn_{axis}", "mrad", f"turn about {axis} through its middle", -50, 50) for axis in _PLACE),
+    ),
+)
+STRAW_STATUS = Folder(
+    "straw_status",
+    "dead straws of the trackers",
+    (STATION, MODULE, Key("layer", 0, LAYERS - 1), Key("wire", 0, WIRES - 1)),
+    (Column("status", "", "0 good, 1 dead", 0.0, 1.0, True),),
+)
+
 FOLDERS = {
     folder.name: folder
     for folder in (
@@ -178,6 +207,9 @@ FOLDERS = {
         TIME_ALIGNMENT,
         CHANNEL_STATUS,
         LASER_LIGHT,
+        TRACKER_MODULES,
+        TRACKER_STATIONS,
+        STRAW_STATUS,
     )
 }
 """All folders by name."""

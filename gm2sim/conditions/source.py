@@ -4,13 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from detectors.calorimeter import CalorimeterSettings
+from detectors.straw_constants import StrawConstantsSettings
 from gm2sim.conditions.builtin import BuiltinConditions
 from gm2sim.conditions.file import FileConditions
 from gm2sim.conditions.table import Conditions
 
 
 def open_conditions(
-    file: str, settings: CalorimeterSettings, seconds: Callable[[int], float] | None = None
+    file: str,
+    settings: CalorimeterSettings,
+    seconds: Callable[[int], float] | None = None,
+    straws: StrawConstantsSettings | None = None,
 ) -> Conditions:
     """The constants of a file, or those that the program draws.
 
@@ -22,6 +26,8 @@ def open_conditions(
         What the built-in ones are drawn from.
     seconds : function of a subrun, optional
         Time of its middle since the begin of run [s], for the built-in temperature.
+    straws : StrawConstantsSettings, optional
+        What those of the trackers are drawn from.
 
     Raises
     ------
@@ -30,4 +36,4 @@ def open_conditions(
     """
     if file:
         return FileConditions(Path(file))
-    return BuiltinConditions(settings, seconds) if seconds else BuiltinConditions(settings)
+    return BuiltinConditions(settings, seconds or (lambda subrun: 0.0), straws)

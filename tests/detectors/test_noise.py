@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from detectors.noise import NOISE_BOUND, log_single, noise4, sincos_turn
+from detectors.noise import NOISE_BOUND, log_single, nearest, nearest_single, noise4, sincos_turn
 from gpu.rng import Stage, philox4x32
 
 
@@ -15,6 +15,13 @@ def test_logarithm_is_good_to_single_precision() -> None:
     ]).astype(np.float32)  # fmt: skip
     found = np.array([log_single(one) for one in x], np.float64)
     np.testing.assert_allclose(found, np.log(x.astype(np.float64)), rtol=2.5e-7)
+
+
+def test_rounding_is_that_of_numpy() -> None:
+    x = np.concatenate([np.random.default_rng(3).uniform(-4e6, 4e6, 1000), np.arange(-8, 8) * 0.5])
+    single = x.astype(np.float32)
+    assert np.array_equal([nearest_single(one) for one in single], np.rint(single))
+    assert np.array_equal([nearest(one) for one in x], np.rint(x))
 
 
 def test_sine_and_cosine_of_all_quadrants() -> None:

@@ -15,7 +15,7 @@ from gm2sim.bunch.file import read_bunch
 from gm2sim.bunch.frame import Frame
 from gm2sim.bunch.table import BunchFileError, resampled, with_lifetimes
 from gm2sim.config import Config, ConfigError
-from gm2sim.machine import Setup
+from gm2sim.setup import Setup
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, momentum
 from tracking.muon import MASS, Reference, reference

@@ -29,7 +29,8 @@ SWITCHES = {
     "detectors.time_alignment": "time_alignment",
     "detectors.channel_status": "channel_status",
 }
-OFF = dict.fromkeys(SWITCHES, False)
+NO_LASER = {"laser.sync": False, "laser.in_fill_every": 0, "laser.fill_every": 0}
+OFF = dict.fromkeys(SWITCHES, False) | NO_LASER
 
 
 def config() -> Config:

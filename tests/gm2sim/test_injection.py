@@ -9,8 +9,9 @@ import pytest
 import gm2sim as g2
 from gm2sim.chain import track_muons
 from gm2sim.injection import changes, injected_beam, kicker_pulses, kickers, voltage_program
-from gm2sim.machine import Ring, Setup
+from gm2sim.machine import Ring
 from gm2sim.run import run
+from gm2sim.setup import Setup
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State
 from tracking.muon import MASS

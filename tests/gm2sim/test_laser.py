@@ -8,10 +8,10 @@ import pytest
 from detectors.gain import flash_sag
 from gm2sim.config import Config, load
 from gm2sim.laser import LaserGains, laser_gains
-from gm2sim.machine import Setup
 from gm2sim.raw import check, open_run
 from gm2sim.reco import reconstruct
 from gm2sim.run import run
+from gm2sim.setup import Setup
 from gm2sim.timeline import FillType
 
 CONFIG = {

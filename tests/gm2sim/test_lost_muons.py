@@ -21,13 +21,13 @@ from gm2sim.lost_muons import (
     lost_muon_triples,
     read_losses,
 )
-from gm2sim.machine import Setup
 from gm2sim.match import read_true_hits
 from gm2sim.plots import lost_muons
 from gm2sim.raw import RunWriter, run_tree
 from gm2sim.reco import Clusters, reconstruct
 from gm2sim.records import append_truth, fill_record, readout
-from gm2sim.run import _simulation
+from gm2sim.setup import Setup
+from gm2sim.subrun import simulation_tree
 from gm2sim.summary import Tally
 from gm2sim.timeline import fill_time
 from gm2sim.triple_match import energy_peak, match_triples
@@ -137,7 +137,7 @@ def written(setup: Setup, lost_bunch: Bunch, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("lost")
     seen = detect_decays(setup, lost_bunch, KEY, None, Tally())
     when = fill_time(setup.config, 0)
-    tree = run_tree(1, 0, when.seconds, readout(setup.config, setup.calorimeters), _simulation(setup, "gasgun"))
+    tree = run_tree(1, 0, when.seconds, readout(setup.config, setup.calorimeters), simulation_tree(setup, "gasgun"))
     with RunWriter(folder / "lost.mid", 1, 0, tree) as raw:
         raw.write_fill(fill_record(seen.digits, when, setup.config, setup.calorimeters, flush=False))
     with TruthWriter(folder / "lost.truth.h5", {}) as truth:

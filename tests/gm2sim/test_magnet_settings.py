@@ -7,7 +7,8 @@ import pytest
 
 from fields.inflector import Leakage
 from gm2sim.config import ConfigError, load
-from gm2sim.machine import Ring, Setup
+from gm2sim.machine import Ring
+from gm2sim.setup import Setup
 from gm2sim.timeline import fill_time
 from tracking.bunch import Bunch
 from tracking.frequency import smooth_window, spin_phase

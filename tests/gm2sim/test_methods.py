@@ -204,7 +204,7 @@ def test_area_of_a_pulse_is_the_sum_of_its_samples() -> None:
     assert np.mean(samples) == pytest.approx(pulse_area(known)[3, 7], rel=1e-6)
 
 
-def write_q_run(path: Path, known: Calibration, flushes: int, seed: int) -> float:
+def write_q_run(path: Path, known: Calibration, flushes: int, seed: int, laser: bool = False) -> float:
     """Raw file of fills with Q-method histograms of random energies; returns the energy between 30 and 90 us [GeV]."""
     rng = np.random.default_rng(seed)
     bins, samples_per_bin = 1400, 60
@@ -225,6 +225,7 @@ def write_q_run(path: Path, known: Calibration, flushes: int, seed: int) -> floa
                 total += energy[inside].sum()
                 counts = rng.normal(samples_per_bin * 1750.0, noise, (54, bins))
                 counts[7] -= energy * counts_per_gev
+                counts[:, 700] -= 2.0 * counts_per_gev * laser
                 record = HistogramRecord(np.rint(counts).astype(np.int32), samples_per_bin)
                 crates.append(
                     CalorimeterRecord(
@@ -246,6 +247,18 @@ def test_energy_of_the_q_method_is_what_was_put_in_and_its_variance_is_the_scatt
     assert made.total.variance.sum() == pytest.approx(squares, rel=0.12)
     np.testing.assert_allclose(sum(one.counts for one in made.calorimeters), made.total.counts)
     assert np.diff(made.total.edges)[0] == pytest.approx(150e-9)
+
+
+def test_a_pulse_of_the_laser_is_no_energy_of_positrons(tmp_path: Path) -> None:
+    known = Calibration(np.full((24, 54), 600.0), 0.846e-9, 1.6e-9)
+    sums = []
+    for name, laser in (("off", False), ("on", True)):
+        write_q_run(tmp_path / f"{name}.mid", known, 1, 27, laser)
+        sums.append(energy_histogram(tmp_path / f"{name}.mid", start=30e-6, stop=90e-6).total.counts)
+    # The bin of the pulse is left out; the same random numbers make all others equal.
+    changed = np.flatnonzero(np.abs(sums[0] - sums[1]) > 0.5)
+    assert changed.size <= 1
+    assert np.all(sums[1][changed] < sums[0][changed])
 
 
 def test_a_file_without_q_histograms_is_refused(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from gm2sim.config import load
-from gm2sim.machine import Setup
 from gm2sim.monitors import monitor_settings, simulate_monitors
 from gm2sim.raw import FillRecord, Readout, RunWriter, run_tree
 from gm2sim.report.load import RunFolder
 from gm2sim.report.monitors import monitor_pages
+from gm2sim.setup import Setup
 from gpu.rng import FillKey
 from tracking.crossings import Crossings
 

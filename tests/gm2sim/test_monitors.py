@@ -11,9 +11,9 @@ from detectors.t0 import T0Settings, t0_time
 from gm2sim.chain import track_muons
 from gm2sim.config import Config, ConfigError, load
 from gm2sim.injection import changes, kicker_pulses
-from gm2sim.machine import Setup
 from gm2sim.monitors import Monitors, crates, monitor_settings, simulate_monitors
 from gm2sim.raw import FillRecord, Readout, RunWriter, check, open_run, run_tree
+from gm2sim.setup import Setup
 from gpu import threads
 from gpu.rng import FillKey
 from tracking.bunch_shape import bunches, moments

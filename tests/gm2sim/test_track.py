@@ -10,7 +10,7 @@ import pytest
 
 import gm2sim as g2
 from gm2sim.__main__ import main
-from gm2sim.machine import Setup
+from gm2sim.setup import Setup
 from gm2sim.track import track
 from gpu.rng import FillKey
 from tracking.bunch import Bunch, State

@@ -63,6 +63,7 @@ def test_stage_numbers_are_never_renumbered():
         "STRAW_DRIFT": 22,
         "STRAW_CROSSTALK": 23,
         "STRAW_NOISE": 24,
+        "STRAW_CONSTANTS": 25,
         "MONITOR": 30,
         "HARP_SCATTERING": 31,
         "RANDOMISATION": 64,

@@ -1,0 +1,81 @@
+"""Tracks of whole raw files."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gm2sim.config import Config
+from gm2sim.raw import open_run
+from gm2sim.setup import Setup
+from gm2sim.tracks.alignment import from_odb
+from gm2sim.tracks.drift import DriftTable, calibrate_drift
+from gm2sim.tracks.reconstruct import Tracks, find_and_fit
+from gm2sim.tracks.settings import TrackSettings
+
+
+class TracksOfFills(NamedTuple):
+    """Tracks of several fills behind one another.
+
+    Attributes
+    ----------
+    fill : int64 array (n,)
+        Event serial.
+    tracks : Tracks
+        Rows of `hit` count the hits of their own fill.
+    """
+
+    fill: NDArray[np.int64]
+    tracks: Tracks
+
+
+def tracks_of(
+    paths: Path | str | Iterable[Path | str], settings: TrackSettings | None = None, setup: Setup | None = None
+) -> TracksOfFills:
+    """Find and fit the tracks of raw files, with the alignment that travels in them.
+
+    Parameters
+    ----------
+    paths : path or several
+        Raw files.
+    settings : TrackSettings, optional
+        The defaults, with a drift relation calibrated for the gas of the files, where None.
+    setup : Setup, optional
+        Ring and fields; those of the configuration in the first file where None.
+
+    Raises
+    ------
+    FileNotFoundError, RawFormatError
+        As when reading raw files.
+    ValueError
+        A file without the trackers' constants.
+    """
+    listed = [paths] if isinstance(paths, Path | str) else list(paths)
+    fills, parts = [], []
+    drift: DriftTable | None = None
+    for path in listed:
+        raw = open_run(path)
+        constants = from_odb(raw.odb)
+        setup = setup or Setup.of(Config.model_validate(raw.odb["Simulation"]["configuration"]))
+        if setup.designed is None:
+            raise ValueError(f"{path}: its configuration has no trackers (transport.trackers = false)")
+        if settings is None:
+            drift = drift or calibrate_drift(setup.straws)
+        chosen = settings or TrackSettings(drift=drift or calibrate_drift(setup.straws))
+        stations = replace(setup.designed, misalignment=constants.misalignment)
+        for event in raw:
+            hits = event.straws()
+            if hits is None:
+                continue
+            channel, time = hits.channel.astype(np.int64), hits.tdc.astype(np.float64) * (1e-12 * hits.bin_ps)
+            found = find_and_fit(channel, time, stations, setup.fields, chosen)
+            fills.append(np.full(found.n, event.serial, np.int64))
+            parts.append(found)
+    if not parts:
+        raise ValueError(f"{listed[0]}: no event has hits of straw trackers")
+    return TracksOfFills(
+        np.concatenate(fills), Tracks._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
+    )

@@ -31,6 +31,7 @@ LASER_CRYSTALS = 40
 _CRYSTAL_SIZE = 0.2264 / COLUMNS  # [m], lyon-fnal/gm2geom @17163ed
 _LOG_WEIGHT = 4.0  # crystals below exp(-4) of the positron's energy have no say in its place
 _NEAR = 8.0  # samples: a crystal with a pulse so close is not read at another's time
+_LASER_TIME = 25e-9  # [s] around a pulse of the laser in which a calorimeter shows nothing else: length of an island
 _SEED_ENERGY = 0.05  # [GeV], the threshold that opens an island
 
 
@@ -317,7 +318,12 @@ def reconstruct_fill(event: Event, calibration: Calibration) -> Clusters:
     """Positron candidates of one muon fill of a raw file, pulses of the laser left out; none in other fills."""
     waves = gather(event)
     found = cluster(fit_fill(waves, calibration), waves, calibration, event.serial)
-    return found.select(found.multiplicity < LASER_CRYSTALS)
+    laser = np.flatnonzero(found.multiplicity >= LASER_CRYSTALS)
+    # What the fits of its 54 pulses leave would be taken for positrons some nanoseconds later.
+    beside = (found.calo[:, None] == found.calo[laser]) & (
+        np.abs(found.time[:, None] - found.time[laser]) < _LASER_TIME
+    )
+    return found.select(~beside.any(axis=1))
 
 
 def reconstruct(

@@ -78,10 +78,9 @@ def find_islands(channel: IntArray, time: FloatArray, gap: float, longest: float
     station = np.asarray(channel, np.int64) // STATION_CHANNELS
     order = np.lexsort((time, station))
     t, s = np.asarray(time, np.float64)[order], station[order]
-    new = np.ones(t.size, np.bool_)
-    new[1:] = (np.diff(t) > gap) | (np.diff(s) > 0)
+    new = (np.diff(t, prepend=-np.inf) > gap) | (np.diff(s, prepend=-1) > 0)
     begins = np.flatnonzero(new)
-    ends = np.append(begins[1:], t.size)
+    ends = np.append(begins, t.size)[1:]
     # Islands that are too long are few: cut again and again where they have lasted long enough.
     for begin, end in zip(begins, ends, strict=True):
         while t[end - 1] - t[begin] > longest:
@@ -101,7 +100,7 @@ def order_hits(
     at_half = centre - direction * (centre[..., 1] / direction[..., 1])[..., None]
     places = at_half.reshape(CHANNELS, 3)
     first = np.flatnonzero(np.diff(island, prepend=-1))
-    last = np.append(first[1:], row.size)[: first.size]
+    last = np.append(first, row.size)[1:]
     start = np.minimum.reduceat(time[row], first) if first.size else np.zeros(0)
     hit = channel[row]
     return (

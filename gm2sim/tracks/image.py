@@ -107,6 +107,7 @@ def beam_image(
     time: FloatArray,
     edges: FloatArray,
     accepted: Acceptance | None = None,
+    resolution: tuple[float, float] = (0.0, 0.0),
     half: float = 0.060,
     bins: int = 40,
 ) -> BeamImage:
@@ -120,6 +121,8 @@ def beam_image(
         Of the time bins, rising [s].
     accepted
         From `acceptance`: each vertex is weighted by one over it; by one where None.
+    resolution
+        Of a vertex in x and y, as simulated [m]: taken off the widths in squares.
     half
         Vertices further from the centre of the aperture in x or y are left out [m].
     bins
@@ -142,5 +145,9 @@ def beam_image(
     which = np.searchsorted(edges, time, side="right") - 1
     rows = [(which == k) & (time < edges[-1]) for k in range(edges.size - 1)]
     of_x, of_y = (np.array([_moments(value[row], weight[row]) for row in rows]).reshape(-1, 4).T for value in (x, y))
+    for columns, sigma in ((of_x, resolution[0]), (of_y, resolution[1])):
+        seen = columns[2].copy()
+        columns[2] = np.sqrt(np.maximum(seen**2 - sigma**2, 0.0))
+        columns[3] *= seen / np.where(columns[2] > 0.0, columns[2], np.nan)
     tracks = np.array([row.sum() for row in rows], np.int64)
     return BeamImage(edges, across, across, counts, tracks, *of_x, *of_y)

@@ -9,8 +9,9 @@ from scipy.special import gammaincc
 from detectors.straws import CHANNELS, Stations
 from fields.total import FieldTables
 from gm2sim.tracks.finding import Candidates, Ordered, find_candidates, order_hits
-from gm2sim.tracks.fit import Fitted, Status, fit_candidates
+from gm2sim.tracks.fit import Status, fit_candidates
 from gm2sim.tracks.path import Work
+from gm2sim.tracks.residuals import Fitted
 from gm2sim.tracks.settings import Cuts, TrackSettings
 from gm2sim.tracks.vertex import extrapolate
 

@@ -20,7 +20,8 @@ class TrackSettings:
     least_hits
         That are fitted; six parameters want seven.
     road
-        Half width of the search for hits of a track, view by view [m]: a straw's radius and its curvature.
+        Half width of the search for hits of a track, view by view [m]: a straw's radius, and 2 mm by which a
+        parabola may stray.
     views
         Largest distance of a hit of V from the track in U, in straws; the same: 4.
     drift
@@ -43,7 +44,7 @@ class TrackSettings:
     longest: float = 100e-9
     least_planes: int = 5
     least_hits: int = 7
-    road: float = 3.5e-3
+    road: float = 4.5e-3
     views: float = 4.0
     drift: DriftTable = field(default_factory=linear_drift)
     scattering: bool = True

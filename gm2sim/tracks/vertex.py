@@ -14,8 +14,8 @@ from detectors.boundary import COLLIMATOR, PLATE, face_distance, metal_in_step, 
 from detectors.geometry import GeometryTables
 from detectors.straws import StrawTables
 from fields.total import FieldTables
-from gm2sim.tracks.fit import Fitted
 from gm2sim.tracks.path import PARAMETERS, move, start_in_ring
+from gm2sim.tracks.residuals import Fitted
 from gpu.kernel import Kernel, scalar
 from tracking.muon import LIGHT_SPEED, POSITRON_MASS
 
@@ -24,6 +24,7 @@ IntArray = NDArray[np.int64]
 
 WALL = 4  # bit of `Vertices.metal`: the chamber's wall; the others are kinds of `detectors.boundary`
 _COLUMNS = 6  # x, y, azimuth; u, v; nothing: what changes with the track
+_WIDE, _LONG = 0.5, 1.5  # of the box of a station, in which the wall of the chamber is open [m]
 _TRIES = 6  # of the secant to the tangent point, and to the face
 _BELOW, _ABOVE = -1.2, 0.3  # of the distance from the design orbit where the field is known [m]
 _HIGHEST = 0.1  # [m]
@@ -78,10 +79,12 @@ def metal_passed(
 ) -> int:  # fmt: skip
     """Return the metal of a step from b to a place outside the station, as bits."""
     ox, oz = bx - straws.frames[s, 0], bz - straws.frames[s, 1]
-    if ox * straws.frames[s, 4] + oz * straws.frames[s, 5] > straws.start:
+    across = ox * straws.frames[s, 2] + oz * straws.frames[s, 3]
+    down = ox * straws.frames[s, 4] + oz * straws.frames[s, 5]
+    if abs(across) < _WIDE and straws.start < down < _LONG:
         return 0
     margin, _ = vacuum_margin(bx, by, bz, geometry)
-    _, _, what = metal_in_step(bx, by, bz, x, y, z, dx, dy, dz, 1.0 / q, -1, 1, geometry)
+    _, _, what, _ = metal_in_step(bx, by, bz, x, y, z, dx, dy, dz, 1.0 / q, -1, 1, geometry)
     return (WALL if margin < 0.0 else 0) | (what if what in (PLATE, COLLIMATOR) else 0)
 
 

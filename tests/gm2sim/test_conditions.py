@@ -487,7 +487,10 @@ def test_energies_do_not_depend_on_a_common_gain_that_the_conditions_know(builti
     assert a.size > 0.9 * plain.time.size > 100
     known = Calibration.from_odb(open_run(SubrunPaths(builtin_run, 1, 0).raw).odb)
     rounding = energy_error(known, plain, math.sqrt((1.0 + factor**-2) / 12.0))[a]
-    off = (scaled.energy[b] - plain.energy[a]) / rounding
+    # A crystal near the threshold of the fit has a pulse in one run and none in the other: another sum.
+    same = (plain.multiplicity[a] == scaled.multiplicity[b]) & (plain.time[a] > 0.0)
+    assert same.sum() > 0.8 * a.size
+    off = ((scaled.energy[b] - plain.energy[a]) / rounding)[same]
     assert np.abs(off).max() < 6.0
     assert abs(np.mean(off)) < 5.0 / math.sqrt(off.size)
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.gain import GainConstants, GainSettings
 from detectors.laser import LaserSettings, crystal_light
+from detectors.sampling import DigitizerSettings
 from detectors.shower import CALORIMETERS, CRYSTALS
 from detectors.sipm import SipmSettings
 from gpu.kernel import Kernel
 from gpu.rng import Stage, normal2
-
-if TYPE_CHECKING:
-    from detectors.digitizer import DigitizerSettings
 
 Floats = NDArray[np.float64]
 
@@ -129,8 +127,6 @@ def channel_constants(
     kelvin
         Temperature above that of the calibration [K].
     """
-    from detectors.digitizer import DigitizerSettings
-
     settings, sipm, gain = settings or DigitizerSettings(), sipm or SipmSettings(), gain or GainSettings()
     drawn = np.zeros((CHANNELS + CALORIMETERS, 2 * _PAIRS))
     _constants_step(len(drawn), settings.constants_seed, int(Stage.PEDESTAL), drawn)

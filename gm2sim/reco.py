@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from detectors.gain import flash_sag, gain_factor, undo_gains
 from detectors.shower import COLUMNS, CRYSTALS, ROWS
 from gm2sim.calibration import Calibration
+from gm2sim.clusters import Clusters as Clusters
+from gm2sim.clusters import load_clusters as load_clusters
+from gm2sim.clusters import save_clusters as save_clusters
 from gm2sim.pulsefit import Found, Templates, Waveforms, fit_pulses, height_at, template_of
 from gm2sim.raw import Event, open_run
 from gpu.kernel import Kernel, scalar
@@ -58,52 +61,6 @@ class CrystalPulses(NamedTuple):
     time: Floats
     energy: Floats
     chi2: Floats
-
-
-class Clusters(NamedTuple):
-    """Positron candidates: arrays (n,), in order of fill, calorimeter and island.
-
-    Attributes
-    ----------
-    fill : int64 array
-        Event serial.
-    calo : int64 array
-        Calorimeter 0..23.
-    energy : array [GeV]
-    time : array [s]
-        Since injection.
-    x, y : arrays [m]
-        On the face: x away from the ring centre, y up, from the middle.
-    multiplicity : int64 array
-        Crystals with a pulse.
-    share : array
-        Energy of the highest crystal over that of all crystals with a pulse.
-    """
-
-    fill: Ints
-    calo: Ints
-    energy: Floats
-    time: Floats
-    x: Floats
-    y: Floats
-    multiplicity: Ints
-    share: Floats
-
-    @classmethod
-    def concatenate(cls, parts: Iterable["Clusters"]) -> "Clusters":
-        """Put clusters of several fills behind one another."""
-        listed = [cls.empty(), *parts]
-        return cls(*(np.concatenate(columns) for columns in zip(*listed, strict=True)))
-
-    def select(self, which: NDArray[np.bool_]) -> "Clusters":
-        """Some of the clusters."""
-        return Clusters._make(column[which] for column in self)
-
-    @classmethod
-    def empty(cls) -> "Clusters":
-        """No clusters."""
-        none, no = np.zeros(0), np.zeros(0, np.int64)
-        return cls(no, no, none, none, none, none, no, none)
 
 
 class FillWaveforms(NamedTuple):
@@ -359,27 +316,6 @@ def reconstruct(
     if save is not None:
         save_clusters(save, clusters)
     return clusters
-
-
-def save_clusters(path: Path, clusters: Clusters) -> None:
-    """Write clusters to an HDF5 file, one data set per column with its unit."""
-    import h5py
-
-    from gm2sim.atomic import atomic_path
-
-    units = {"energy": "GeV", "time": "s", "x": "m", "y": "m"}
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, values in clusters._asdict().items():
-            column = file.create_dataset(f"clusters/{name}", data=values, compression="gzip", shuffle=True)
-            column.attrs["unit"] = units.get(name, "")
-
-
-def load_clusters(path: Path) -> Clusters:
-    """Read clusters back that :func:`save_clusters` wrote."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        return Clusters(*(file[f"clusters/{name}"][:] for name in Clusters._fields))
 
 
 def _fills(path: Path | str, calibration: Calibration | None, true_clock: bool) -> Iterator[Clusters]:

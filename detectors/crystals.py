@@ -122,6 +122,8 @@ class CrystalDeposits(NamedTuple):
         Light seen in the crystal, as the energy that makes it on average [GeV].
     time : float64 array
         When the light reaches the sensor, less the flight time of light over the whole crystal [s].
+    order : int64 array
+        Of the hit: a positron and its photons may light one crystal, each with random numbers of its own.
     """
 
     hit: NDArray[np.int64]
@@ -130,6 +132,7 @@ class CrystalDeposits(NamedTuple):
     crystal: NDArray[np.int64]
     energy: NDArray[np.float64]
     time: NDArray[np.float64]
+    order: NDArray[np.int64]
 
 
 class Leakage(NamedTuple):
@@ -204,4 +207,5 @@ def collect(hits: Hits, light: NDArray, depth: NDArray, settings: ShowerSettings
         crystal,
         energy,
         np.asarray(hits.time, dtype=np.float64)[hit] + delay,
+        np.asarray(hits.order, dtype=np.int64)[hit],
     )

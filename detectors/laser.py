@@ -163,7 +163,7 @@ def laser_deposits(pulses: Pulses, light: Floats) -> CrystalDeposits:
     calo = np.tile(np.repeat(np.arange(CALORIMETERS), CRYSTALS), k)
     crystal = np.tile(np.arange(CRYSTALS), k * CALORIMETERS)
     time = np.repeat(pulses.time, CALORIMETERS * CRYSTALS)
-    return CrystalDeposits(-1 - number, number, calo, crystal, energy.ravel(), time)
+    return CrystalDeposits(-1 - number, number, calo, crystal, energy.ravel(), time, np.zeros_like(number))
 
 
 def monitor_waveforms(

@@ -15,6 +15,7 @@ from gpu.kernel import Kernel, scalar
 from gpu.rng import FillKey, Stage, normal2, poisson
 
 _STAGE = int(Stage.PHOTOSTATISTICS)
+_PER_ORDER = 20  # bits: draws of one hit, 1296 channels of 128
 _DRAWS = 128  # draws of one crystal: 64 for the Poisson number, then one for the time
 BEAM, LASER = 0, 1  # kinds of pulses: their shapes differ
 
@@ -108,7 +109,7 @@ def shape_height(rise: ArrayLike, fall: ArrayLike) -> NDArray[np.float64]:
 def detect_step(i, deposits, key, light_yield, pixels, transit_spread, count, fired, delay):
     """Draw the photoelectrons of deposit i, the pixels that they fire and the shift of the pulse [s]."""
     channel = deposits.calo[i] * CRYSTALS + deposits.crystal[i]
-    first = int(channel) * _DRAWS
+    first = (int(deposits.order[i]) << _PER_ORDER) + int(channel) * _DRAWS
     number = deposits.number[i]
     mean = light_yield[channel] * deposits.energy[i]
     n = poisson(key.seed, key.run, key.subrun, key.fill, _STAGE, number, first, mean)
@@ -135,7 +136,7 @@ def detect(
     deposits
         Light per hit and crystal.
     key
-        The fill; random numbers of stage PHOTOSTATISTICS are counted per (parent muon, channel).
+        The fill; random numbers of stage PHOTOSTATISTICS are counted per (parent muon, order of the hit, channel).
     settings
         Properties of the SiPMs.
     light_yield

@@ -5,10 +5,14 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
 
+from detectors.straws import PLANES, station_name
 from gm2sim.plots.style import BLUE, COLOUR_MAP, INK, MM, ORANGE, US, Plot, dress, legend, points
 from gm2sim.tracks.image import BeamImage
+from gm2sim.tracks.reconstruct import Tracks
 
 _APERTURE_MM = 45.0
+_UM = 1e6
+_WIDEST_UM = 500.0
 
 
 def tracker_image(image: BeamImage, truth: BeamImage | None = None) -> Plot:
@@ -50,6 +54,46 @@ def tracker_image(image: BeamImage, truth: BeamImage | None = None) -> Plot:
         "radial and vertical width in bins of time, with the truth as steps. The circle is the 45 mm aperture.",
         **columns,
     )
+    return plot
+
+
+def hit_residuals(tracks: Tracks) -> Plot:
+    """Residuals of the hits of tracks, over all and by layer.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        Good ones.
+    """
+    plot = Plot(8.4, 3.4)
+    of_all, by_layer = plot.subplots(1, 2, width_ratios=(1, 1.5))
+    kept = tracks.kept
+    residual = tracks.residual[kept] * _UM
+    layer = tracks.layer[kept] + PLANES * np.repeat(tracks.station, kept.sum(axis=1))
+    counts, edges = np.histogram(residual, np.linspace(-_WIDEST_UM, _WIDEST_UM, 51))
+    dress(of_all, "residual [μm]", f"hits in {edges[1] - edges[0]:g} μm", f"RMS {residual.std():.0f} μm")
+    of_all.stairs(counts, edges, color=BLUE, fill=True, alpha=0.4)
+    points(of_all, 0.5 * (edges[1:] + edges[:-1]), counts, np.sqrt(counts), colour=BLUE)
+    number = np.bincount(layer, minlength=2 * PLANES)
+    mean = np.bincount(layer, residual, 2 * PLANES) / np.maximum(number, 1)
+    square = np.bincount(layer, residual**2, 2 * PLANES) / np.maximum(number, 1)
+    error = np.sqrt(np.maximum(square - mean**2, 0.0) / np.maximum(number, 1))
+    dress(by_layer, "layer along the beam", "mean residual [μm]", "by layer")
+    for station, colour in enumerate((BLUE, ORANGE)):
+        own = slice(PLANES * station, PLANES * (station + 1))
+        some = number[own] > 1
+        at = np.arange(PLANES)[some]
+        points(by_layer, at, mean[own][some], error[own][some], colour=colour, size=3.0, label=station_name(station))
+    by_layer.autoscale_view()
+    legend(by_layer, ncols=2)
+    plot.describe(
+        f"Residuals of {residual.size} hits on {tracks.n} tracks, RMS {residual.std():.0f} μm, and their mean in each "
+        "of the 32 layers of both stations.",
+        **{
+            "residual [μm]": 0.5 * (edges[1:] + edges[:-1]), "hits": counts, "layer": np.arange(2 * PLANES),
+            "mean [μm]": mean, "error [μm]": error,
+        },
+    )  # fmt: skip
     return plot
 
 

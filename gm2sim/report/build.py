@@ -23,6 +23,7 @@ from gm2sim.match import match
 from gm2sim.pileup import Pileup
 from gm2sim.plots import Plot, Table
 from gm2sim.raw import open_run
+from gm2sim.report.laser import laser_pages
 from gm2sim.report.load import (
     RunFolder,
     fills_of,
@@ -36,6 +37,7 @@ from gm2sim.report.load import (
 from gm2sim.report.monitors import monitor_pages
 from gm2sim.report.numbers import Row, rows
 from gm2sim.report.svg import inline_svg
+from gm2sim.report.trackers import tracker_pages
 from gm2sim.resolution import Bin, all_bins
 from gm2sim.wiggle import residual_spectrum
 
@@ -181,6 +183,8 @@ def _figures(run: RunFolder, found: Analysis) -> Iterator[Figure]:
          "per microsecond, and the sum since 30 μs with the decay divided out.", lambda: _losses(run)),
         ("field", "The magnetic field", "Dipole and multipoles of the storage field over azimuth, as felt by the "
          "muons.", lambda: _field(run)),
+        *tracker_pages(run),
+        *laser_pages(run),
         *monitor_pages(run),
     ]  # fmt: skip
     for name, title, caption, make in makers:

@@ -106,7 +106,7 @@ def beam_image(
     y: FloatArray,
     time: FloatArray,
     edges: FloatArray,
-    accepted: Acceptance | None = None,
+    accepted: Acceptance | FloatArray | None = None,
     resolution: tuple[float, float] = (0.0, 0.0),
     half: float = 0.060,
     bins: int = 40,
@@ -120,7 +120,7 @@ def beam_image(
     edges
         Of the time bins, rising [s].
     accepted
-        From `acceptance`: each vertex is weighted by one over it; by one where None.
+        From `acceptance`, or its value for each vertex, shape (n,): each is weighted by one over it; by one where None.
     resolution
         Of a vertex in x and y, as simulated [m]: taken off the widths in squares.
     half
@@ -138,8 +138,8 @@ def beam_image(
         raise ValueError(f"{edges.size} edges of time bins do not rise: give two or more that do.")
     x, y, time = (np.asarray(values, np.float64) for values in (x, y, time))
     inside = (np.abs(x) < half) & (np.abs(y) < half)
-    x, y, time = x[inside], y[inside], time[inside]
-    weight = np.ones(x.size) if accepted is None else 1.0 / accepted.at(x, y)
+    known = accepted.at(x, y) if isinstance(accepted, Acceptance) else np.ones(x.size) if accepted is None else accepted
+    x, y, time, weight = x[inside], y[inside], time[inside], 1.0 / known[inside]
     across = np.linspace(-half, half, bins + 1)
     counts, _ = np.histogramdd(np.stack([time, x, y], axis=1), (edges, across, across), weights=weight)
     which = np.searchsorted(edges, time, side="right") - 1

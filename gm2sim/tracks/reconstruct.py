@@ -9,8 +9,9 @@ from scipy.special import gammaincc
 from detectors.straws import CHANNELS, Stations
 from fields.total import FieldTables
 from gm2sim.tracks.finding import Candidates, Ordered, find_candidates, order_hits
-from gm2sim.tracks.fit import Fitted, Status, fit_candidates
+from gm2sim.tracks.fit import Status, fit_candidates
 from gm2sim.tracks.path import Work
+from gm2sim.tracks.residuals import Fitted
 from gm2sim.tracks.settings import Cuts, TrackSettings
 from gm2sim.tracks.vertex import extrapolate
 
@@ -57,6 +58,7 @@ class Tracks(NamedTuple):
     face_covariance: FloatArray  # of u, v, shape (n, 2, 2)
     arrival: FloatArray  # time there [s]
     hit: IntArray  # rows of the hits that were given, -1 for none, shape (n, 40); by layer
+    layer: IntArray  # of these hits, 0 to 31, shape (n, 40)
     kept: BoolArray  # those that are fitted, shape (n, 40)
     distance: FloatArray  # of the track from the wire, with sign, scattering included, shape (n, 40) [m]
     residual: FloatArray  # drift distance less that of the track, shape (n, 40) [m]
@@ -186,6 +188,7 @@ def _tracks(
         face_covariance=np.ascontiguousarray(spread[:, 3:5, 3:5]),
         arrival=time + ends.arrival,
         hit=np.where(there, hits.row[np.maximum(found.hit, 0)], -1) if hits.row.size else found.hit,
+        layer=np.asarray(work.layer, np.int64),
         kept=kept,
         distance=np.where(there, shifted, 0.0),
         residual=np.where(kept, work.radius - np.abs(shifted), 0.0),

@@ -14,8 +14,8 @@ from detectors.boundary import COLLIMATOR, PLATE, face_distance, metal_in_step, 
 from detectors.geometry import GeometryTables
 from detectors.straws import StrawTables
 from fields.total import FieldTables
-from gm2sim.tracks.fit import Fitted
 from gm2sim.tracks.path import PARAMETERS, move, start_in_ring
+from gm2sim.tracks.residuals import Fitted
 from gpu.kernel import Kernel, scalar
 from tracking.muon import LIGHT_SPEED, POSITRON_MASS
 
@@ -84,7 +84,7 @@ def metal_passed(
     if abs(across) < _WIDE and straws.start < down < _LONG:
         return 0
     margin, _ = vacuum_margin(bx, by, bz, geometry)
-    _, _, what = metal_in_step(bx, by, bz, x, y, z, dx, dy, dz, 1.0 / q, -1, 1, geometry)
+    _, _, what, _ = metal_in_step(bx, by, bz, x, y, z, dx, dy, dz, 1.0 / q, -1, 1, geometry)
     return (WALL if margin < 0.0 else 0) | (what if what in (PLATE, COLLIMATOR) else 0)
 
 

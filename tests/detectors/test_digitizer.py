@@ -105,7 +105,7 @@ def test_constants_have_the_stated_spreads_and_stay_as_they_are():
 
 
 def test_time_zero_lies_at_sample_800():
-    deposits = CrystalDeposits(*(np.array([k]) for k in (0, 0, 5, 20)), np.array([1.0]), np.array([0.0]))
+    deposits = CrystalDeposits(*(np.array([k]) for k in (0, 0, 5, 20)), np.array([1.0]), np.array([0.0]), np.array([0]))
     pulses = pulses_of(deposits, FillKey(1, 1, 1, 1))
     assert pulses.start[0] == pytest.approx(800.0, abs=0.1)
     waveform = every_waveform(pulses, KEY)[5, 20]

@@ -145,7 +145,13 @@ def crowd(n: int = 20_000, channels: int = 30) -> CrystalDeposits:
     number = np.arange(n)
     time = np.minimum(rng.exponential(60e-6, n), 690e-6)
     return CrystalDeposits(
-        number, number, np.full(n, 3), rng.integers(0, channels, n), rng.exponential(0.4, n) + 0.05, time
+        number,
+        number,
+        np.full(n, 3),
+        rng.integers(0, channels, n),
+        rng.exponential(0.4, n) + 0.05,
+        time,
+        np.zeros(n, np.int64),
     )
 
 
@@ -219,7 +225,7 @@ def test_light_yields_have_the_stated_spread_and_do_not_move_the_mean_height() -
     assert constants.light_yield.mean() == pytest.approx(1400.0, abs=4 * 140 / np.sqrt(n))
     assert constants.light_yield.std() == pytest.approx(140.0, rel=1.1 * 4 / np.sqrt(2 * n))
     number = np.arange(n)
-    deposits = CrystalDeposits(number, number, number // 54, number % 54, np.full(n, 1.0), np.full(n, 1e-6))
+    deposits = CrystalDeposits(number, number, number // 54, number % 54, np.full(n, 1.0), np.full(n, 1e-6), number * 0)
     light = detect(deposits, KEY, config.sipm, constants.light_yield)
     counts = light.photoelectrons
     expected = constants.light_yield.ravel()

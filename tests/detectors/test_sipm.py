@@ -11,7 +11,7 @@ SETTINGS = SipmSettings()
 def deposits_of(energy: float, n: int) -> CrystalDeposits:
     """Return n equal deposits in one crystal by n different positrons."""
     index = np.arange(n)
-    return CrystalDeposits(index, index, index * 0 + 5, index * 0 + 22, np.full(n, energy), np.full(n, 1e-6))
+    return CrystalDeposits(index, index, index * 0 + 5, index * 0 + 22, np.full(n, energy), np.full(n, 1e-6), index * 0)
 
 
 def test_four_tenths_of_the_charge_lie_in_the_highest_sample():

@@ -1,18 +1,13 @@
-"""Tracks found and fitted, and their vertices: against exact helices, by their errors, and on simulated positrons."""
+"""Tracks found and fitted, and their vertices: against exact helices, and by their errors."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from scipy.optimize import brentq
 
-from decay.positron import decay
 from detectors.boundary import PLATE
 from detectors.geometry import Geometry
-from detectors.straw_approach import Entrances, approach
 from detectors.straw_crossings import CrossingSettings, cross_straws
-from detectors.straw_drift import Source, StrawSettings, straw_hits
 from detectors.straws import (
     CELLS,
     LAYERS,
@@ -28,20 +23,15 @@ from fields.falloff import FalloffTable
 from fields.quads import QuadSettings
 from fields.storage import StorageField
 from fields.total import FieldTables, field_tables
-from gm2sim.tracks import Status, Tracks, TrackSettings, calibrate_drift, find_and_fit, linear_drift
+from gm2sim.tracks import Status, Tracks, TrackSettings, find_and_fit, linear_drift
 from gm2sim.tracks.finding import find_islands
 from gm2sim.tracks.vertex import WALL, metal_passed
 from gpu import threads
 from gpu.rng import FillKey
-from tracking.bunch import Bunch, State
-from tracking.muon import LIGHT_SPEED, POSITRON_MASS, RIGIDITY, reference
+from tests.gm2sim.helices import B0, STATION, VELOCITY, enter, from_beam, hit_times, truth_of
 
-B0 = 1.4513
-STATION = Stations()
-VELOCITY = StrawSettings().drift_velocity
 SHARP = 30e-6  # resolution at which sides of wires are hardly ever mistaken [m]
 NOT_SHIFTED = TrackSettings(radial_shift=0.0)
-REFERENCE = reference(B0, 7.112)
 KEY = FillKey(23, 1, 0, 0)
 # Station, decay in the beam (x, y [m], dy/ds), momentum [GeV/c], where it enters the station (x [m]).
 CASES = [
@@ -50,109 +40,6 @@ CASES = [
     (0, (0.035, 0.020, -0.006), 1.7, 0.06),
     (1, (0.000, 0.000, 0.000), 0.8, 0.08),
 ]
-
-
-class Helix(NamedTuple):
-    """A positron in a uniform vertical field, from a place in the ring."""
-
-    start: np.ndarray
-    direction: np.ndarray
-    momentum: float
-    station: int
-
-    @property
-    def radius(self) -> float:
-        """Momentum over field, of the whole momentum [m]."""
-        return self.momentum / (RIGIDITY * B0)
-
-    @property
-    def speed(self) -> float:
-        return LIGHT_SPEED * self.momentum / math.hypot(self.momentum, POSITRON_MASS)
-
-    def at(self, s: np.ndarray) -> np.ndarray:
-        """Places after lengths s: a positive charge in B along +y."""
-        d, r = self.direction, self.radius
-        sin, cos = np.sin(s / r), np.cos(s / r)
-        x = self.start[0] + r * (sin * d[0] - (1 - cos) * d[2])
-        z = self.start[2] + r * (sin * d[2] + (1 - cos) * d[0])
-        return np.stack([x, self.start[1] + s * d[1], z], axis=-1)
-
-    def along(self, s: float) -> np.ndarray:
-        """Direction after a length s."""
-        d, r = self.direction, self.radius
-        sin, cos = math.sin(s / r), math.cos(s / r)
-        return np.array([cos * d[0] - sin * d[2], d[1], cos * d[2] + sin * d[0]])
-
-    def crossings(self, stations: Stations = STATION) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Channels, distances with sign and lengths of the straws crossed: sampled, then Newton, all wires."""
-        centre, wire = (a[self.station].reshape(-1, 3) for a in stations.wires_in_ring())
-        coarse = np.arange(0.0, 1.3, 2e-3)
-        offset = self.at(coarse)[:, None] - centre
-        across = offset - (offset * wire).sum(-1)[..., None] * wire
-        s = coarse[np.argmin((across**2).sum(-1), axis=0)]
-        for _ in range(5):
-            near = [self.at(s + h) - centre for h in (-1e-5, 0.0, 1e-5)]
-            square = [((o - (o * wire).sum(-1)[:, None] * wire) ** 2).sum(-1) for o in near]
-            s = s - 0.5e-5 * (square[2] - square[0]) / (square[2] - 2 * square[1] + square[0])
-        offset = self.at(s) - centre
-        along = (offset * wire).sum(-1)
-        across = offset - along[:, None] * wire
-        x_axis = np.array([STATION.frames[self.station, 2], 0.0, STATION.frames[self.station, 3]])
-        distance = np.linalg.norm(across, axis=1) * np.sign(across @ x_axis)
-        half = 0.5 * stations.height / math.cos(stations.stereo)
-        # The sampling ends at a length that no track of the tests leaves the station before.
-        hit = (np.abs(distance) < stations.gas_radius) & (np.abs(along) < half) & (s > 1e-4) & (s < 1.29)
-        rows = np.flatnonzero(hit)
-        return rows + self.station * STATION_CHANNELS, distance[rows], s[rows]
-
-
-def in_station(one: Helix, z: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """Place and direction in the station frame where a helix first meets the plane z on its way, and the length."""
-    frame = STATION.frames[one.station]
-    axes = np.array([[frame[2], 0, frame[3]], [0, 1, 0], [frame[4], 0, frame[5]]])
-    origin = np.array([frame[0], 0.0, frame[1]])
-    coarse = np.arange(-0.05, 6.0, 0.05)
-    depth = (one.at(coarse) - origin) @ axes[2] - z
-    s = coarse[np.argmax((depth[:-1] < 0.0) & (depth[1:] >= 0.0))]
-    for _ in range(8):
-        place, direction = axes @ (one.at(np.array(s)) - origin), axes @ one.along(s)
-        s += (z - place[2]) / direction[2]
-    return place, direction, s
-
-
-def from_beam(station: int, decay: tuple[float, float, float], momentum: float, entrance: float) -> tuple[Helix, float]:
-    """A decay along the beam whose positron enters the station at a place x, followed from there; and its azimuth."""
-
-    def born(theta: float) -> Helix:
-        x, y, rise = decay
-        c, s, level = math.cos(theta), math.sin(theta), 1.0 / math.hypot(1.0, rise)
-        start = np.array([(7.112 + x) * c, y, (7.112 + x) * s])
-        return Helix(start, level * np.array([-s, rise, c]), momentum, station)
-
-    def off(theta: float) -> float:
-        return in_station(born(theta), 0.28)[0][0] - entrance
-
-    # From decays close to the station, which enter it far out, backwards.
-    near = float(STATION.geometry.cell_azimuths[CELLS[station]]) + 0.02
-    while off(near) > 0.0:
-        near -= 0.01
-    theta = brentq(off, near, near + 0.01, xtol=1e-13)
-    one = born(theta)
-    s = in_station(one, 0.28)[2]
-    return Helix(one.at(np.array(s)), one.along(s), momentum, station), theta % (2.0 * math.pi)
-
-
-def hit_times(one: Helix, distance: np.ndarray, length: np.ndarray, start: float = 0.0) -> np.ndarray:
-    return start + length / one.speed + np.abs(distance) / VELOCITY
-
-
-def truth_of(one: Helix, z: float, start: float) -> np.ndarray:
-    """Parameters of a fit at the plane z."""
-    place, direction, s = in_station(one, z)
-    return np.array([
-        place[0], place[1], direction[0] / direction[2], direction[1] / direction[2], 1.0 / one.momentum,
-        start + s / one.speed,
-    ])  # fmt: skip
 
 
 def values_of(tracks: Tracks) -> np.ndarray:
@@ -289,19 +176,6 @@ def test_scattering_in_the_straws_is_in_the_errors(uniform):
     assert np.median(tracks.chi2[good] / tracks.ndf[good]) == pytest.approx(1.0, abs=0.15)
     # The track's own scattering, 0.13 mrad a straw, is several times what 30 um over half a metre allow.
     assert widths[1] > 1.5
-
-
-def enter(helices):
-    """Positrons at the start of helices, a microsecond apart."""
-    n = len(helices)
-    entered = Entrances.empty(n)
-    for name, axis in (("x", 0), ("y", 1), ("z", 2)):
-        getattr(entered, name)[:] = [one.start[axis] for one in helices]
-        getattr(entered, f"d{name}")[:] = [one.direction[axis] for one in helices]
-    entered.arrival[:], entered.station[:] = 1, [one.station for one in helices]
-    entered.energy[:] = [math.hypot(one.momentum, POSITRON_MASS) for one in helices]
-    entered.time[:], entered.number[:] = 1e-6 * np.arange(1, n + 1), np.arange(n)
-    return entered
 
 
 def test_known_misalignment_leaves_no_bias_and_unknown_one_moves_the_track(uniform):
@@ -442,63 +316,3 @@ def test_planes_are_counted_once(smeared):
         assert tracks.planes[k] == np.unique(layers).size <= PLANES
         assert (np.diff(layers) >= 0).all()
         assert layers.max() // LAYERS < 8
-
-
-@pytest.fixture(scope="module")
-def simulated():
-    """Positrons of 15 000 muons spread over the aperture upstream of the stations, with all that straws do."""
-    fields = field_tables(StorageField.uniform(B0), QuadSettings.ideal())
-    n = 15_000
-    rng = np.random.default_rng(8)
-    bunch = Bunch.empty(n).with_momentum(rng.normal(0.0, 1.1e-3, n), REFERENCE)
-    bunch.state[:] = State.DECAYED
-    far = STATION.geometry.cell_azimuths[list(CELLS)]
-    bunch.theta[:] = np.mod(rng.choice(far, n) + rng.uniform(-0.7, 0.1, n), 2 * math.pi)
-    bunch.time[:] = rng.uniform(30e-6, 650e-6, n)
-    radius, angle = 0.040 * np.sqrt(rng.uniform(size=n)), rng.uniform(0, 2 * math.pi, n)
-    bunch.x[:], bunch.y[:] = radius * np.cos(angle), radius * np.sin(angle)
-    born = decay(bunch, REFERENCE, KEY, 0.0)
-    crossed, _ = cross_straws(approach(born, fields, STATION, KEY), fields, STATION, KEY)
-    hits = straw_hits(crossed, KEY)
-    settings = TrackSettings(drift=calibrate_drift())
-    return born, crossed, hits, find_and_fit(hits.channel, hits.time, STATION, fields, settings)
-
-
-def test_simulated_positrons_are_found_and_fit_as_published(simulated):
-    """Resolution and efficiency of arXiv 2111.02076, momentum and vertices of N. Kinnaird's dissertation (2020)."""
-    born, crossed, hits, tracks = simulated
-    layer = crossed.channel % STATION_CHANNELS // WIRES
-    pairs = np.unique(np.stack([crossed.number, layer]), axis=1)[0]
-    number, planes = np.unique(pairs, return_counts=True)
-    rows = np.where(tracks.hit >= 0, hits.crossing[tracks.hit], -1)
-    owner = np.where(rows >= 0, crossed.number[rows], -1)
-    fitted = tracks.status == Status.FITTED
-    first = np.array([row[kept][0] if kept.any() else -1 for row, kept in zip(rows, tracks.kept, strict=True)])
-    main = np.where(first >= 0, crossed.number[first], -1)
-    pure = np.array([(o[k] == m).mean() if k.any() else 0.0 for o, k, m in zip(owner, tracks.kept, main, strict=True)])
-    long = number[planes >= 12]
-    assert np.isin(long, main[fitted & (pure > 0.7)]).mean() > 0.95
-    good = fitted & (tracks.planes >= 12) & (pure > 0.7)
-    assert (tracks.p_value[good] > 0.005).mean() > 0.9
-    kept = tracks.kept & good[:, None] & (hits.source[tracks.hit] == Source.TRACK)
-    unbiased = tracks.residual[kept] / np.maximum(np.abs(tracks.pull[kept]), 1e-9)
-    assert 90e-6 < np.sqrt(np.mean(unbiased**2)) < 130e-6
-    assert 1.0 - tracks.missed[good].sum() / tracks.crossed[good].sum() > 0.97
-    spread = tracks.momentum[good] / crossed.momentum[first[good]] - 1.0
-    assert np.percentile(np.abs(spread), 68) < 0.02
-    clean = good & (tracks.p_value > 0.05) & (tracks.through_metal == 0) & (tracks.vertex > 0)
-    off_x, off_y = (tracks.vertex_x - born.x[main])[clean], (tracks.vertex_y - born.y[main])[clean]
-    assert np.percentile(np.abs(off_x), 68) < 3.3e-3
-    assert np.percentile(np.abs(off_y), 68) < 2.9e-3
-
-
-def test_sides_of_wires_are_mistaken_as_rarely_as_the_resolution_allows(simulated):
-    _, crossed, hits, tracks = simulated
-    good = (tracks.status == Status.FITTED) & (tracks.planes >= 12) & (tracks.p_value > 0.05)
-    kept = tracks.kept & good[:, None] & (hits.source[tracks.hit] == Source.TRACK)
-    true = crossed.distance[hits.crossing[tracks.hit[kept]]]
-    wrong = np.sign(tracks.distance[kept]) != np.sign(true)
-    # A track known to s takes the wrong side with probability 0.4 s / R if distances are even in 0 to R; the track is
-    # known about as well as the hit at the wire, 150 um, or better.
-    assert wrong.mean() < 0.4 * 150e-6 / STATION.gas_radius
-    assert wrong[np.abs(true) > 0.5e-3].mean() < 0.005

@@ -59,7 +59,13 @@ def equal_pulses(times: ArrayLike, energies: ArrayLike) -> CrystalDeposits:
     number = np.repeat(np.arange(time.size), CHANNELS)
     channel = np.tile(np.arange(CHANNELS), time.size)
     return CrystalDeposits(
-        number, number, channel // CRYSTALS, channel % CRYSTALS, np.repeat(energy, CHANNELS), np.repeat(time, CHANNELS)
+        hit=number,
+        number=number,
+        calo=channel // CRYSTALS,
+        crystal=channel % CRYSTALS,
+        energy=np.repeat(energy, CHANNELS),
+        time=np.repeat(time, CHANNELS),
+        order=np.zeros_like(number),
     )
 
 

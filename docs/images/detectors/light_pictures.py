@@ -85,8 +85,13 @@ def gain_sag() -> Plot:
         points(axes[1], 1e6 * train, mean, error, colour=colour, size=5.0 if colour == OFF else 2.6, label=label)
     known = on.constants
     fine = np.geomspace(0.8e-6, 700e-6, 200)
-    sag = (known.flash_amplitude[..., None] * np.exp(-fine / known.flash_time[..., None])).mean(axis=(0, 1))
-    axes[0].plot(1e6 * fine, 1.0 - sag, color=ORANGE, linewidth=0.9, linestyle="--", label="as configured")
+    sag = known.flash_amplitude[..., None] * np.exp(-fine / known.flash_time[..., None])
+    # Who does not know of the sag takes a pulse that is lower for one that has fired fewer pixels.
+    full = (on.calorimeters.sipm.pixels / known.light_yield)[..., None]
+    lower = -full / _ENERGY * np.log1p((1.0 - sag) * np.expm1(-_ENERGY / full))
+    axes[0].plot(
+        1e6 * fine, lower.mean(axis=(0, 1)), color=ORANGE, linewidth=0.9, linestyle="--", label="as configured"
+    )
     axes[0].set_xscale("log")
     axes[1].set_ylim(None, 1.008)
     legend(axes[0], fontsize=8, loc="lower right")

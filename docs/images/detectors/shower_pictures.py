@@ -68,7 +68,8 @@ def attenuation() -> Plot:
         points(axes[1], energies, mean, error, colour=colour, size=3.6, label=label)
         above = np.linspace(0.7, 3.0, 30)
         form = mean[6] / settings.seen(2.0) * np.array([settings.seen(energy) for energy in above])
-        axes[1].plot(above, form, color=colour, linewidth=0.9, linestyle="--")
+        axes[1].plot(above, form, color=colour, linewidth=0.9, linestyle="--",
+                     label="by depth alone" if colour == OFF else None)  # fmt: skip
     legend(axes[1], fontsize=8)
     return plot
 

@@ -8,9 +8,10 @@ from canvas import OFF, ON, panels, picture
 from matplotlib.colors import LogNorm
 from transport_pictures import decayed, flown, gasgun
 
+from decay.positron import Positrons
 from detectors.straw_constants import StrawConstantsSettings, straw_constants
 from detectors.straw_drift import Source, StrawHits, StrawSettings, drift_distance, straw_hits
-from detectors.straws import LAYERS, MODULES, PLANES, WIRES
+from detectors.straws import CELLS, LAYERS, MODULES, PLANES, WIRES
 from detectors.transport import Flight, fly_positrons
 from gm2sim.plots.style import COLOUR_MAP, INK, MUTED, ORANGE, Plot, dress, legend, points
 from gm2sim.plots.tracks import tracker_image
@@ -27,6 +28,7 @@ from gm2sim.tracks import (
 from gpu.rng import FillKey
 
 _KEY = FillKey(11, 1, 0, 0)
+_NEAR = 400_000  # decays for the image, all upstream of the stations
 _FILLS = 40  # that the decays are of, 5000 each
 
 
@@ -48,8 +50,9 @@ def straw_map() -> Plot:
     clean = replace(dirty, noise_rate=0.0, crosstalk=0.0)
     dead = straw_constants(StrawConstantsSettings(dead_straws=20)).working
     plot, axes = panels(8.4, 3.7, 2, sharey=True)
-    cases = ((axes[0], clean, None, "noise_hz, crosstalk_percent = 0, channel_status off"),
-             (axes[1], dirty, dead, "noise_hz = 100, crosstalk_percent = 1, 20 dead"))  # fmt: skip
+    off = "noise_hz = 0, crosstalk_percent = 0,\nchannel_status = false"
+    on = "noise_hz = 100, crosstalk_percent = 1,\nchannel_status = true: 20 dead straws"
+    cases = ((axes[0], clean, None, off), (axes[1], dirty, dead, on))
     for panel, settings, working, title in cases:
         hits = _hits(settings, working)
         counts = np.bincount(hits.channel, minlength=2 * PLANES * WIRES).reshape(2, PLANES, WIRES)[0].T
@@ -57,7 +60,7 @@ def straw_map() -> Plot:
         panel.title.set_fontsize(8.5)
         panel.grid(visible=False)
         drawn = panel.pcolormesh(np.arange(PLANES + 1), np.arange(WIRES + 1), np.ma.masked_equal(counts, 0),
-                                 norm=LogNorm(1, 1000), cmap=COLOUR_MAP, rasterized=True)  # fmt: skip
+                                 norm=LogNorm(20, 400), cmap=COLOUR_MAP, rasterized=True)  # fmt: skip
         share = [100.0 * np.mean(hits.source == one) for one in (Source.CROSSTALK, Source.NOISE)]
         panel.text(0.98, 0.03, f"crosstalk {share[0]:.1f} %, noise {share[1]:.1f} %", transform=panel.transAxes,
                    ha="right", fontsize=8, color=INK)  # fmt: skip
@@ -147,21 +150,36 @@ def alignment() -> Plot:
     return plot
 
 
+@cache
+def _found() -> tuple[Positrons, Tracks, np.ndarray]:
+    """Decays upstream of the stations, their good tracks, and which decay each of these is from."""
+    here = gasgun()
+    rng, born = np.random.default_rng(4), decayed(_NEAR, 3)
+    first = here.geometry.cell_azimuths[np.array(CELLS)][rng.integers(0, 2, _NEAR)]
+    born = born._replace(theta=np.mod(first + rng.uniform(-0.9, 0.15, _NEAR), 2.0 * np.pi))
+    plain = replace(here.transport, photons=False)
+    flight = fly_positrons(born, here.fields, here.geometry, _KEY, plain, here.stations)
+    hits = straw_hits(flight.crossings, _KEY, here.straws)
+    tracks = find_and_fit(hits.channel, hits.time, here.stations, here.fields, _drift_table())
+    tracks = tracks.select(good_vertices(tracks))
+    # The muon that most of its hits are from.
+    rows = np.where(tracks.kept, tracks.hit, -1)
+    crossing = np.where(rows >= 0, hits.crossing[rows], -1)
+    number = np.where(crossing >= 0, flight.crossings.number[crossing], -1)
+    return born, tracks, np.array([np.bincount(one[one >= 0]).argmax() for one in number])
+
+
 @picture
 def beam_image_by_tracks() -> Plot:
     """The beam that tracks see, corrected for their acceptance, with the truth."""
-    tracks, flight, hits = _tracks(True, True)
-    born = decayed()
-    good = np.flatnonzero(good_vertices(tracks))
-    first = tracks.hit[good].max(axis=1)
-    number = flight.crossings.number[np.maximum(hits.crossing[first], 0)]
+    born, tracks, number = _found()
     x, y = born.x[number], born.y[number]
     # The acceptance and the resolution from the decays of even number, the image from the others.
     even, own = number % 2 == 0, born.number % 2 == 0
     accepted = acceptance(born.x[own], born.y[own], x[even], y[even])
-    off = (tracks.vertex_x[good] - x)[even], (tracks.vertex_y[good] - y)[even]
-    resolution = tuple(0.5 * float(np.subtract(*np.percentile(one, [84.13, 15.87]))) for one in off)
+    off = (tracks.vertex_x - x)[even], (tracks.vertex_y - y)[even]
+    resolution = (float(off[0].std()), float(off[1].std()))
     edges = 1e-6 * np.array([0.0, 30, 60, 100, 160, 260])
-    places = (tracks.vertex_x[good], tracks.vertex_y[good], tracks.vertex_time[good])
+    places = (tracks.vertex_x, tracks.vertex_y, tracks.vertex_time)
     image = beam_image(*(one[~even] for one in places), edges, accepted, resolution)
     return tracker_image(image, beam_image(born.x, born.y, born.time, edges))

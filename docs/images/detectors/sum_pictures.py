@@ -73,7 +73,7 @@ def front_end() -> Plot:
     axes[0].plot(period * (islands.start - zero), np.full(islands.start.size, -0.18), "|", color=MUTED, markersize=6)
     axes[0].vlines(1e6 * found.time[own], 0.0, found.energy[own], color=ON, linewidth=0.9)
     axes[0].set_ylim(-0.4, None)
-    dress(axes[1], "", "below pedestal [1000 counts]", "Q-method histogram, 60 samples a bin (daq.q_method)")
+    dress(axes[1], "", "below pedestal\n[1000 counts]", "Q-method histogram, 60 samples a bin (daq.q_method)")
     histogram = digits.q_histogram[calo].astype(np.float64)
     q = np.median(histogram, axis=1, keepdims=True) - histogram
     width = here.calorimeters.digitizer.q_decimation
@@ -81,7 +81,7 @@ def front_end() -> Plot:
     dress(
         axes[2],
         "time since injection [μs]",
-        "below pedestal [1000 counts]",
+        "below pedestal\n[1000 counts]",
         "calorimeter sum, 32 samples (daq.calo_sum)",
     )
     total = digits.calo_sum[calo].view(np.int32).astype(np.float64)

@@ -88,7 +88,7 @@ def photons_and_sides() -> Plot:
         energy = flown(photons=photons, side_entry=sides).hits.energy
         steps(axes[0], edges, scale * np.histogram(energy, edges)[0], colour, label)
     axes[0].set_yscale("log")
-    axes[0].set_ylim(0.01, 3.0)
+    axes[0].set_ylim(0.01, 1.5)
     legend(axes[0], fontsize=8)
     hits = flown(photons=True, side_entry=True).hits
     face, side = (hits.order == 0) & (hits.depth == 0.0), (hits.order == 0) & (hits.depth > 0.0)

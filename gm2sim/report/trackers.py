@@ -22,6 +22,7 @@ Ints = NDArray[np.int64]
 Page = tuple[str, str, str, Callable[[], Plot | None]]
 
 _FEWEST = 30  # tracks below which nothing is drawn
+_FOR_ACCEPTANCE = 300  # tracks: the polynomial is then known to about 15 % where the beam is
 _IN_A_BIN = 80  # vertices of a time bin
 _MOST_BINS = 12
 _RESOLUTION = (2.4e-3, 2.4e-3)  # of a vertex in x and y [m]: docs/physics/tracks.md
@@ -47,8 +48,8 @@ def tracker_pages(run: RunFolder) -> list[Page]:
     return [
         ("tracks", "Hits of the tracks", "Distance of the track from the wire less that of the drift time, over all "
          "hits of good tracks, and its mean layer by layer.", seen.residuals),
-        ("image", "The beam by the trackers", "Vertices of good tracks, corrected for the acceptance that the other "
-         "half of the fills has, beside the true decays.", seen.image),
+        ("image", "The beam by the trackers", "Vertices of good tracks beside the true decays, corrected for the "
+         "acceptance that the other half of the fills has if that has enough tracks.", seen.image),
     ]  # fmt: skip
 
 
@@ -103,7 +104,9 @@ def _corrected(fill: Ints, tracks: Tracks, decays: _Decays, edges: Floats) -> Be
 
 
 def _acceptance(decays: _Decays, found: Ints, born: NDArray[np.bool_]) -> Acceptance | None:
-    """Acceptance in some fills; None where they have too few tracks."""
+    """Acceptance in some fills; None where they have too few tracks for its ten coefficients."""
+    if found.size < _FOR_ACCEPTANCE:
+        return None
     try:
         return acceptance(decays.x[born], decays.y[born], decays.x[found], decays.y[found])
     except ValueError:

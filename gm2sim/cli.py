@@ -7,6 +7,7 @@ import typer
 
 from gm2sim.cli_conditions import conditions_app
 from gm2sim.cli_options import Json, Preset, Set, overrides, print_json, show
+from gm2sim.cli_tracks import tracks
 from gm2sim.cli_truth import truth_app
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ raw_app = typer.Typer(help="Look into raw files and verify them.", no_args_is_he
 app.add_typer(raw_app, name="raw")
 app.add_typer(conditions_app, name="conditions")
 app.add_typer(truth_app, name="truth")
+app.command()(tracks)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the output folder of a run")]
 RawFiles = Annotated[list[Path], typer.Argument(metavar="FILE...", help="raw files (.mid)")]

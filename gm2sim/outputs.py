@@ -20,6 +20,7 @@ _OURS = (
     ".gm2_run*.part",
     "summary.json",
     "report.html",
+    "tracks.h5",
     "truth_match*",
     "config.toml",
 )

@@ -5,15 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from gm2sim.atomic import atomic_path
 from gm2sim.config import Config
 from gm2sim.raw import open_run
 from gm2sim.setup import Setup
 from gm2sim.tracks.alignment import from_odb
 from gm2sim.tracks.drift import DriftTable, calibrate_drift
-from gm2sim.tracks.reconstruct import Tracks, find_and_fit
+from gm2sim.tracks.fit import Status
+from gm2sim.tracks.reconstruct import Tracks, find_and_fit, good_tracks, good_vertices
 from gm2sim.tracks.settings import TrackSettings
 
 
@@ -79,3 +82,53 @@ def tracks_of(
     return TracksOfFills(
         np.concatenate(fills), Tracks._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
     )
+
+
+UNITS = {
+    "x": "m", "y": "m", "z": "m", "momentum": "GeV/c", "time": "s", "vertex_x": "m", "vertex_y": "m",
+    "vertex_theta": "rad", "vertex_time": "s", "path": "m", "u": "m", "v": "m", "arrival": "s", "distance": "m",
+    "residual": "m",
+}  # fmt: skip
+"""Units of the columns of a file of tracks; the others have none, or several (covariances)."""
+
+
+def save_tracks(path: Path, found: TracksOfFills) -> Path:
+    """Write tracks to an HDF5 file, one data set per column of :class:`Tracks` with its unit, and ``good`` flags.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it is there.
+    found : TracksOfFills
+    """
+    flags = {"good_track": good_tracks(found.tracks), "good_vertex": good_vertices(found.tracks)}
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, values in ({"fill": found.fill} | found.tracks._asdict() | flags).items():
+            column = file.create_dataset(f"tracks/{name}", data=values, compression="gzip", shuffle=True)
+            column.attrs["unit"] = UNITS.get(name, "")
+    return path
+
+
+def load_tracks(path: Path) -> TracksOfFills:
+    """Read tracks back that :func:`save_tracks` wrote."""
+    with h5py.File(path, "r") as file:
+        columns = {name: file[f"tracks/{name}"][:] for name in ("fill", *Tracks._fields)}
+    return TracksOfFills(columns.pop("fill"), Tracks(**columns))
+
+
+def summary(found: TracksOfFills) -> dict[str, float]:
+    """What a person asks first: how many, how good, and the beam that they show [mm], [um]."""
+    tracks = found.tracks
+    fitted, good, vertex = tracks.status == Status.FITTED, good_tracks(tracks), good_vertices(tracks)
+    facts: dict[str, float] = {
+        "candidates": tracks.n, "fitted": int(fitted.sum()), "good tracks": int(good.sum()),
+        "good vertices": int(vertex.sum()),
+    }  # fmt: skip
+    if vertex.any():
+        residual = tracks.residual[good][tracks.kept[good]]
+        x, y = tracks.vertex_x[vertex] * 1e3, tracks.vertex_y[vertex] * 1e3
+        facts |= {
+            "residual RMS [um]": float(residual.std() * 1e6), "mean x [mm]": float(x.mean()),
+            "RMS x [mm]": float(x.std()), "mean y [mm]": float(y.mean()), "RMS y [mm]": float(y.std()),
+        }  # fmt: skip
+    return facts

@@ -19,11 +19,11 @@ from gm2sim.reco import reconstruct
 from gm2sim.run import run
 
 HERE = Path(__file__).resolve().parent
-# A fill of 400 muons without the two bank families that are mostly noise: 1 MB in place of 60.
+# A fill of 200 muons without the two bank families that are mostly noise: 1 MB in place of 60.
 SETTINGS = {
     "run.fills": 1,
     "run.subruns": 1,
-    "beam.muons_per_fill": 400,
+    "beam.muons_per_fill": 200,
     "daq.calo_sum": False,
     "daq.q_method": False,
 }

@@ -78,7 +78,7 @@ def straw_map() -> Plot:
                                  norm=LogNorm(20, 400), cmap=COLOUR_MAP, rasterized=True)  # fmt: skip
         share = [100.0 * np.mean(hits.source == one) for one in (Source.CROSSTALK, Source.NOISE)]
         panel.text(0.98, 0.03, f"crosstalk {share[0]:.1f} %, noise {share[1]:.1f} %", transform=panel.transAxes,
-                   ha="right", fontsize=8, color=INK)  # fmt: skip
+                   ha="right", fontsize=8, color="white")  # fmt: skip
     bar = plot.colorbar(drawn, ax=axes, shrink=0.9, pad=0.01)
     bar.set_label(f"hits in {_FILLS} fills (white: none)", color=INK, fontsize=9)
     return plot
@@ -156,6 +156,7 @@ def alignment() -> Plot:
             at = 0.5 * np.arange(2 * MODULES) + shift
             points(panel, at, mean, error, colour=colour, size=3.4, label=label)
         panel.axhline(0.0, color=MUTED, linewidth=0.6)
+        panel.set_ylim(-45, 80)
         legend(panel, fontsize=7.5)
     assert PLANES == MODULES * LAYERS
     return plot

@@ -19,7 +19,7 @@ MODULES = (
     transport_pictures, shower_pictures, light_pictures, channel_pictures, sum_pictures, laser_pictures,
     straw_pictures, monitor_pictures,
 )  # fmt: skip
-"""Importing them fills the registry, in the order of the chain."""
+"""Importing them fills the registry."""
 
 
 def main(names: list[str]) -> None:

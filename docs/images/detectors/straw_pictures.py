@@ -1,12 +1,14 @@
 """The straw trackers: hits of nobody, dead straws, drift, misalignment, and the image of the beam."""
 
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 from canvas import OFF, ON, panels, picture
 from matplotlib.colors import LogNorm
-from transport_pictures import decayed, flown, gasgun
+from numpy.typing import NDArray
+from transport_pictures import DECAYS, decayed, gasgun
 
 from decay.positron import Positrons
 from detectors.straw_constants import StrawConstantsSettings, straw_constants
@@ -28,25 +30,38 @@ from gm2sim.tracks import (
 from gpu.rng import FillKey
 
 _KEY = FillKey(11, 1, 0, 0)
-_NEAR = 400_000  # decays for the image, all upstream of the stations
+_NEAR = 200_000  # decays for the image, all upstream of the stations
+_APART = 1e-3  # from fill to fill [s]
 _FILLS = 40  # that the decays are of, 5000 each
 
 
+def _in_fills(born: Positrons, each: int) -> Positrons:
+    """The same, as fills of so many decays a millisecond apart, so that tracks meet as they do in a fill."""
+    return born._replace(time=born.time + _APART * (born.number // each))
+
+
+def _settings(fills: float = _FILLS) -> StrawSettings:
+    """Straws that are read out as long as these fills take, with the noise of their 700 us."""
+    return replace(gasgun().straws, window=(0.0, _APART * fills), noise_rate=0.7 * StrawSettings().noise_rate)
+
+
 @cache
-def _flight() -> Flight:
-    """The decays past stations whose modules are where the built-in constants say."""
-    return flown()
+def _flight(misaligned: bool = True) -> Flight:
+    """Decays around the ring past stations whose modules are where the built-in constants say, or in place."""
+    here = gasgun()
+    stations = here.stations if misaligned else here.designed
+    born = _in_fills(decayed(), DECAYS // _FILLS)
+    return fly_positrons(born, here.fields, here.geometry, _KEY, here.transport, stations)
 
 
-def _hits(settings: StrawSettings, working: np.ndarray | None = None) -> StrawHits:
+def _hits(settings: StrawSettings, working: NDArray[np.bool_] | None = None) -> StrawHits:
     return straw_hits(_flight().crossings, _KEY, settings, working)
 
 
 @picture
 def straw_map() -> Plot:
     """Hits of all straws of a station without and with noise, crosstalk and dead straws."""
-    # Noise of all the fills that the decays are of; in one of their times of 700 us.
-    dirty = replace(gasgun().straws, noise_rate=_FILLS * StrawSettings().noise_rate)
+    dirty = _settings()
     clean = replace(dirty, noise_rate=0.0, crosstalk=0.0)
     dead = straw_constants(StrawConstantsSettings(dead_straws=20)).working
     plot, axes = panels(8.4, 3.7, 2, sharey=True)
@@ -63,7 +78,7 @@ def straw_map() -> Plot:
                                  norm=LogNorm(20, 400), cmap=COLOUR_MAP, rasterized=True)  # fmt: skip
         share = [100.0 * np.mean(hits.source == one) for one in (Source.CROSSTALK, Source.NOISE)]
         panel.text(0.98, 0.03, f"crosstalk {share[0]:.1f} %, noise {share[1]:.1f} %", transform=panel.transAxes,
-                   ha="right", fontsize=8, color=INK)  # fmt: skip
+                   ha="right", fontsize=8, color="white")  # fmt: skip
     bar = plot.colorbar(drawn, ax=axes, shrink=0.9, pad=0.01)
     bar.set_label(f"hits in {_FILLS} fills (white: none)", color=INK, fontsize=9)
     return plot
@@ -73,7 +88,7 @@ def straw_map() -> Plot:
 def drift() -> Plot:
     """Drift time against distance, with diffusion and jitter and without, and the relation of the reconstruction."""
     plot, axes = panels(8.4, 3.3, 2)
-    settings = replace(gasgun().straws, noise_rate=0.0, crosstalk=0.0)
+    settings = replace(_settings(), noise_rate=0.0, crosstalk=0.0)
     distance = np.abs(_flight().crossings.distance)
     table = calibrate_drift(settings)
     time = table.first + table.step * np.arange(table.distance.size)
@@ -112,12 +127,8 @@ def _drift_table() -> TrackSettings:
 @cache
 def _tracks(misaligned: bool, known: bool) -> tuple[Tracks, Flight, StrawHits]:
     """Tracks of all decays: modules out of place or not, known to the reconstruction or not."""
-    here = gasgun()
-    stations = here.stations if misaligned else here.designed
-    flight = _flight() if misaligned else fly_positrons(
-        decayed(), here.fields, here.geometry, _KEY, here.transport, stations
-    )  # fmt: skip
-    hits = straw_hits(flight.crossings, _KEY, here.straws)
+    here, flight = gasgun(), _flight(misaligned)
+    hits = straw_hits(flight.crossings, _KEY, _settings())
     assumed = here.stations if misaligned and known else here.designed
     return find_and_fit(hits.channel, hits.time, assumed, here.fields, _drift_table()), flight, hits
 
@@ -145,28 +156,30 @@ def alignment() -> Plot:
             at = 0.5 * np.arange(2 * MODULES) + shift
             points(panel, at, mean, error, colour=colour, size=3.4, label=label)
         panel.axhline(0.0, color=MUTED, linewidth=0.6)
+        panel.set_ylim(-45, 80)
         legend(panel, fontsize=7.5)
     assert PLANES == MODULES * LAYERS
     return plot
 
 
 @cache
-def _found() -> tuple[Positrons, Tracks, np.ndarray]:
+def _found() -> tuple[Positrons, Tracks, NDArray[np.int64]]:
     """Decays upstream of the stations, their good tracks, and which decay each of these is from."""
     here = gasgun()
     rng, born = np.random.default_rng(4), decayed(_NEAR, 3)
     first = here.geometry.cell_azimuths[np.array(CELLS)][rng.integers(0, 2, _NEAR)]
     born = born._replace(theta=np.mod(first + rng.uniform(-0.9, 0.15, _NEAR), 2.0 * np.pi))
     plain = replace(here.transport, photons=False)
-    flight = fly_positrons(born, here.fields, here.geometry, _KEY, plain, here.stations)
-    hits = straw_hits(flight.crossings, _KEY, here.straws)
+    each = DECAYS // _FILLS // 3  # a third of the decays of a fill are so near
+    flight = fly_positrons(_in_fills(born, each), here.fields, here.geometry, _KEY, plain, here.stations)
+    hits = straw_hits(flight.crossings, _KEY, _settings(_NEAR / each))
     tracks = find_and_fit(hits.channel, hits.time, here.stations, here.fields, _drift_table())
     tracks = tracks.select(good_vertices(tracks))
     # The muon that most of its hits are from.
     rows = np.where(tracks.kept, tracks.hit, -1)
     crossing = np.where(rows >= 0, hits.crossing[rows], -1)
     number = np.where(crossing >= 0, flight.crossings.number[crossing], -1)
-    return born, tracks, np.array([np.bincount(one[one >= 0]).argmax() for one in number])
+    return born, tracks, np.array([Counter(one[one >= 0].tolist()).most_common(1)[0][0] for one in number])
 
 
 @picture
@@ -180,6 +193,6 @@ def beam_image_by_tracks() -> Plot:
     off = (tracks.vertex_x - x)[even], (tracks.vertex_y - y)[even]
     resolution = (float(off[0].std()), float(off[1].std()))
     edges = 1e-6 * np.array([0.0, 30, 60, 100, 160, 260])
-    places = (tracks.vertex_x, tracks.vertex_y, tracks.vertex_time)
+    places = (tracks.vertex_x, tracks.vertex_y, np.mod(tracks.vertex_time, _APART))
     image = beam_image(*(one[~even] for one in places), edges, accepted, resolution)
     return tracker_image(image, beam_image(born.x, born.y, born.time, edges))

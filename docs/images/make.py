@@ -31,7 +31,8 @@ def main() -> None:
     if found.fit is None:
         raise SystemExit(found.verdict)
     figure = wiggle_modulo(found.histogram, found.fit)
-    figure.savefig(Path(__file__).with_name("wiggle.png"), dpi=110, facecolor="white")
+    figure.patch.set(facecolor="white", alpha=1.0)  # readable on dark pages too
+    figure.savefig(Path(__file__).with_name("wiggle.png"), dpi=110)
 
 
 if __name__ == "__main__":

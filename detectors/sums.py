@@ -32,15 +32,16 @@ _Q_COUNTER = 4096
 def _binned_step(i, pulses, shape, decimation, first_bin, parts):
     """Add up pulse i over the bins that it reaches [counts]."""
     start = pulses.start[i]
-    sample = math.floor(start) + 1
-    first = sample // decimation
+    sample = math.floor(start) + 1.0
+    whole = int(sample)
+    first = whole // decimation
     first_bin[i] = first
     number = pulses.shape[i]
     rise, fall, largest = shape.rise[number], shape.fall[number], shape.height[number]
     q_step, f_step = decay_powers(1.0, rise, fall)
     q, f = decay_powers(sample - start, rise, fall)
     for k in range(shape.length):
-        parts[i, (sample + k) // decimation - first] += pulses.height[i] * pulse(q, f, largest)
+        parts[i, (whole + k) // decimation - first] += pulses.height[i] * pulse(q, f, largest)
         q *= q_step
         f *= f_step
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gm2sim.analysis import raw_files
 from gm2sim.plots import Plot
 from gm2sim.plots.tracks import hit_residuals, tracker_image
+from gm2sim.raw import open_run
 from gm2sim.report.load import RunFolder
 from gm2sim.setup import Setup
 from gm2sim.tracks import Acceptance, BeamImage, Tracks, acceptance, beam_image, good_tracks, good_vertices
@@ -42,7 +43,7 @@ class _Decays(NamedTuple):
 
 def tracker_pages(run: RunFolder) -> list[Page]:
     """Name, title, caption and maker of each page; none where the run has no trackers."""
-    if not run.config.transport.trackers:
+    if not any(event.straws() is not None for path in raw_files(run.folder)[:1] for event in open_run(path)):
         return []
     seen = _Seen(run)
     return [

@@ -17,7 +17,7 @@ from gm2sim.config import load
 from gm2sim.outputs import SubrunPaths, read_metadata, subrun_is_done
 from gm2sim.raw import open_run
 from gm2sim.run import run
-from gm2sim.timeline import muon_fills
+from gm2sim.timeline import FillType, events, muon_fills
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"beam.muons_per_fill": 100, "tracking.fill_duration_us": 100.0, "run.fills": 4, "run.subruns": 2}
@@ -71,12 +71,13 @@ def test_truth_and_raw_data_describe_the_same_fills(small):
         expected = list(muon_fills(config, subrun))
         raw = open_run(paths.raw)
         with h5py.File(paths.truth) as truth:
-            events = list(raw)
-            assert [event.serial for event in events] == expected
+            assert [event.serial for event in raw] == [when.serial for when in events(config, subrun)]
+            fills = [event for event in raw if event.fill_type == FillType.MUONS]
+            assert [event.serial for event in fills] == expected
             assert sorted(set(truth["muons/fill"][:])) == expected
             zero = raw.odb["Simulation"]["calibration"]["zero_sample"]
             strong = truth["hits/energy"][:] > 1.0
-            for event in events:
+            for event in fills:
                 mine = strong & (truth["hits/fill"][:] == event.serial)
                 for calo, at in zip(truth["hits/calo"][mine], truth["hits/time"][mine], strict=True):
                     sample = zero + at / 1.25e-9

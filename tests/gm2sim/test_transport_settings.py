@@ -3,7 +3,7 @@
 import pytest
 
 from gm2sim.config import ConfigError, load
-from gm2sim.machine import transport_settings
+from gm2sim.trackers import transport_settings
 
 
 def test_switches_reach_the_flight():

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from detectors.straw_constants import StrawConstants
+from gm2sim.config import ConfigError
 
 
 def as_tree(constants: StrawConstants) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def from_odb(odb: Mapping[str, Any]) -> StrawConstants:
 
     Raises
     ------
-    ValueError
+    ConfigError
         If /Simulation/trackers is missing or incomplete.
     """
     nothing = StrawConstants.neutral()
@@ -36,7 +37,7 @@ def from_odb(odb: Mapping[str, Any]) -> StrawConstants:
             status,
         )
     except (KeyError, TypeError, ValueError, IndexError) as err:
-        raise ValueError(
+        raise ConfigError(
             f"the run database has no usable /Simulation/trackers ({type(err).__name__}: {err}): "
             "find tracks in files that gm2sim has written with its trackers"
         ) from None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gm2sim.atomic import atomic_path
-from gm2sim.config import Config
+from gm2sim.config import Config, ConfigError
 from gm2sim.raw import open_run
 from gm2sim.setup import Setup
 from gm2sim.tracks.alignment import from_odb
@@ -53,7 +53,7 @@ def tracks_of(
     ------
     FileNotFoundError, RawFormatError
         As when reading raw files.
-    ValueError
+    ConfigError
         A file without the trackers' constants.
     """
     listed = [paths] if isinstance(paths, Path | str) else list(paths)
@@ -64,7 +64,7 @@ def tracks_of(
         constants = from_odb(raw.odb)
         setup = setup or Setup.of(Config.model_validate(raw.odb["Simulation"]["configuration"]))
         if setup.designed is None:
-            raise ValueError(f"{path}: its configuration has no trackers (transport.trackers = false)")
+            raise ConfigError(f"{path}: its configuration has no trackers (transport.trackers = false)")
         if settings is None:
             drift = drift or calibrate_drift(setup.straws)
         chosen = settings or TrackSettings(drift=drift or calibrate_drift(setup.straws))
@@ -78,7 +78,7 @@ def tracks_of(
             fills.append(np.full(found.n, event.serial, np.int64))
             parts.append(found)
     if not parts:
-        raise ValueError(f"{listed[0]}: no event has hits of straw trackers")
+        raise ConfigError(f"{listed[0]}: no event has hits of straw trackers")
     return TracksOfFills(
         np.concatenate(fills), Tracks._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
     )

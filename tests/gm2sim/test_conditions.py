@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from detectors.calorimeter import CalorimeterSettings
 from detectors.digitizer import DigitizerSettings
 from detectors.gain import GainSettings
+from detectors.straw_constants import straw_constants
 from gm2sim.__main__ import main
 from gm2sim.calibration import Calibration
 from gm2sim.conditions import (
@@ -32,6 +33,7 @@ from gm2sim.conditions import (
 from gm2sim.conditions.calorimeter import as_columns
 from gm2sim.conditions.interval import WITHOUT_END, Subrun, Validity
 from gm2sim.conditions.show import channels, overview
+from gm2sim.conditions.trackers import straw_columns
 from gm2sim.config import Config, load
 from gm2sim.outputs import SubrunPaths, subrun_is_done
 from gm2sim.raw import open_run
@@ -55,7 +57,7 @@ class Given:
 
     def __init__(self, gain: Floats, pedestal: Floats) -> None:
         changed = {"counts_per_gev": gain, "pedestal": pedestal, "even_odd": 0.5 * np.sign(pedestal)}
-        self._columns = as_columns(ALL_ON.constants(1.0)._replace(**changed))
+        self._columns = as_columns(ALL_ON.constants(1.0)._replace(**changed)) | straw_columns(straw_constants())
 
     def interval(self, folder: str, run: int, subrun: int = 0) -> Interval:
         return Interval((1, 0), (WITHOUT_END, WITHOUT_END))

@@ -22,15 +22,17 @@ from gpu.rng import FillKey, Stage, normals
 HEADS = 6
 MONITORS = ("diode 1", "diode 2", "photomultiplier")
 """What looks at each head."""
+MONITOR_LEVEL = -1800.0
+"""Empty monitor [counts]; its pulses are positive: best estimate."""
+MONITOR_HEIGHT = 2500.0
+"""Of the mean pulse in a monitor [counts]: best estimate."""
 FIRST_PULSE = 0xF0000000
 """Pulses are numbered from here on, beyond all muons: their photons are drawn like those of a hit."""
 
 _PER_HEAD = CALORIMETERS // HEADS
 _STAGE = int(Stage.LASER)
 _MONITOR_PULSE = 160e-9  # time constant of the monitors' pulse [s]: best estimate
-_MONITOR_LEVEL = -1800.0  # empty monitor [counts]; its pulses are positive: best estimate
 _MONITOR_NOISE = 2.0  # [counts]
-_MONITOR_HEIGHT = 2500.0  # of the mean pulse [counts]
 
 Floats = NDArray[np.float64]
 
@@ -195,8 +197,8 @@ def monitor_waveforms(
     for channel in range(HEADS * len(MONITORS)):
         number = FIRST_PULSE + (1 << 20) * (1 + channel) + np.arange(k * length // 2)
         noise = normals(key, _STAGE, number).T.reshape(k, length)
-        height = _MONITOR_HEIGHT * pulses.brightness[:, channel // len(MONITORS), None]
-        level = _MONITOR_LEVEL + height * shape + _MONITOR_NOISE * noise
+        height = MONITOR_HEIGHT * pulses.brightness[:, channel // len(MONITORS), None]
+        level = MONITOR_LEVEL + height * shape + _MONITOR_NOISE * noise
         samples[channel] = np.clip(np.rint(level), -2048, 2047)
     return samples
 
@@ -209,7 +211,7 @@ def monitor_brightness(samples: NDArray[np.int16], delay: float, sample_period: 
     channels, k, length = samples.shape
     shape = _monitor_shape(delay, length, sample_period)
     weight = (shape - shape.mean()) / np.sum((shape - shape.mean()) ** 2)
-    height = np.asarray(samples, np.float64) @ weight / _MONITOR_HEIGHT
+    height = np.asarray(samples, np.float64) @ weight / MONITOR_HEIGHT
     return np.asarray(height.reshape(channels // len(MONITORS), len(MONITORS), k).mean(axis=1).T)
 
 

@@ -1,12 +1,23 @@
 """Fills without muons: pulses of the laser, and looks at the empty channels, as whole waveforms of all crystals."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors import laser
 from detectors.calorimeter import short_waveforms
 from detectors.digitizer import DigitizerSettings
-from detectors.laser import HEADS, MONITORS, Pulses, fire, laser_deposits, monitor_waveforms
+from detectors.laser import (
+    HEADS,
+    MONITOR_HEIGHT,
+    MONITOR_LEVEL,
+    MONITORS,
+    Pulses,
+    fire,
+    laser_deposits,
+    monitor_waveforms,
+)
 from detectors.shower import CRYSTALS
 from detectors.waveforms import Waveforms
 from gm2sim.config import Config
@@ -42,6 +53,25 @@ def monitor_record(pulses: Pulses, settings: DigitizerSettings, key: FillKey, ga
     period = settings.sample_period
     samples = monitor_waveforms(pulses, PULSE_SAMPLE * period, WAVEFORM, period, key)
     return WaveformRecord(LASER_CRATE, tuple(range(HEADS * len(MONITORS))), samples, gap)
+
+
+def laser_crate(config: Config) -> dict[int, dict[str, Any]]:
+    """What the run database says of the monitors' crate; nothing without a laser."""
+    laser = config.laser
+    if not (laser.sync or laser.in_fill_every or laser.fill_every):
+        return {}
+    return {
+        LASER_CRATE: {
+            "Detector": "laser monitors",
+            "Channels": [f"head {head + 1} {monitor}" for head in range(HEADS) for monitor in MONITORS],
+            "Sample rate (MHz)": 1e-6 / DigitizerSettings.sample_period,
+            "Pulse at sample": PULSE_SAMPLE,
+            "Waveform length": WAVEFORM,
+            "Pedestal (counts)": MONITOR_LEVEL,
+            "Unit": "mean height of a pulse",
+            "Unit per count": [1.0 / MONITOR_HEIGHT] * (HEADS * len(MONITORS)),
+        }
+    }
 
 
 def calibration_fill(setup: Setup, when: FillTime, key: FillKey) -> FillRecord:

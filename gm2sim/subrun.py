@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from detectors.laser import fire
 from gm2sim import __version__
 from gm2sim.calibration import Calibration
-from gm2sim.calibration_fills import calibration_fill, crystal_records, in_fill_times, monitor_record
+from gm2sim.calibration_fills import calibration_fill, crystal_records, in_fill_times, laser_crate, monitor_record
 from gm2sim.chain import simulate_fill
 from gm2sim.config import RunError
 from gm2sim.monitors import monitor_settings
@@ -70,7 +70,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
         begin.seconds,
         readout(config, setup.calorimeters),
         simulation_tree(setup, preset),
-        monitor_settings(setup),
+        monitor_settings(setup) | laser_crate(config),
     )
     histogram = setup.empty_histogram()
     with (

@@ -157,3 +157,17 @@ def test_without_the_laser_the_muons_and_their_islands_are_the_same(folder: Path
     on, off_ = islands
     # An island that a pulse of the laser touches is longer; all others are equal to the last bit.
     assert sum(on.get(place) == samples for place, samples in off_.items()) >= len(off_) - 2
+
+
+def test_the_run_database_says_what_the_monitors_are(raw: Path) -> None:
+    run_file = open_run(raw)
+    settings = run_file.odb["Equipment"]["AMC1333"]["Settings"]["Monitor"]
+    assert len(settings["Channels"]) == 18
+    for event in run_file:
+        if 33 in event.waveform_crates:
+            found = event.waveforms(33)
+            assert found.channels == tuple(range(18))
+            assert found.samples[0].shape[1] == settings["Waveform length"]
+            top = np.stack(found.samples).argmax(axis=2) - settings["Pulse at sample"]
+            # The amplifiers peak 160 ns, 128 samples, behind the pulse; around the top the noise of 2 counts decides.
+            assert np.abs(top - 128).max() < 25

@@ -84,7 +84,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
                 _muon_fill(setup, when, key, histogram, truth, raw, own, watch)
             else:
                 with own.stage("laser and pedestals"):
-                    raw.write_fill(calibration_fill(setup, when, key))
+                    raw.write_fill(calibration_fill(setup.after(when.since_begin), when, key))
     if raw.written is None:
         raise RunError(f"'{paths.raw}' was not written")
     write_metadata(paths, config, {

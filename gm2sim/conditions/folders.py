@@ -166,26 +166,26 @@ LASER_LIGHT = Folder(
     (Column("light", "GeV", "of the mean pulse, as the energy of a positron that makes as much", 1e-3, 100.0),),
 )
 
-_PLACE = ("x", "y", "z")
 STATION = Key("station", 0, STATIONS - 1)  # in scallops 12 and 18
 MODULE = Key("module", 0, MODULES - 1)
+
+
+def _shifts_and_turns(unit: str, most: float) -> tuple[Column, ...]:
+    """Three shifts in a unit of length, up to so much, and three turns about the middle."""
+    return (
+        *(Column(f"shift_{axis}", unit, f"shift along {axis}", -most, most) for axis in "xyz"),
+        *(Column(f"turn_{axis}", "mrad", f"turn about {axis} through its middle", -50, 50) for axis in "xyz"),
+    )
+
+
 TRACKER_MODULES = Folder(
     "tracker_align_internal",
     "where the modules of a tracker station are instead of where they should be, in the station's frame",
     (STATION, MODULE),
-    (
-        *(Column(f"shift_{axis}", "um", f"shift along {axis}", -1e4, 1e4) for axis in _PLACE),
-        *(Column(f"turn_{axis}", "mrad", f"turn about {axis} through its middle", -50, 50) for axis in _PLACE),
-    ),
+    _shifts_and_turns("um", 1e4),
 )
 TRACKER_STATIONS = Folder(
-    "tracker_align_external",
-    "the same of the stations as a whole",
-    (STATION,),
-    (
-        *(Column(f"shift_{axis}", "mm", f"shift along {axis}", -50, 50) for axis in _PLACE),
-        *(Column(f"turn_{axis}", "mrad", f"turn about {axis} through its middle", -50, 50) for axis in _PLACE),
-    ),
+    "tracker_align_external", "the same of the stations as a whole", (STATION,), _shifts_and_turns("mm", 50.0)
 )
 STRAW_STATUS = Folder(
     "straw_status",

@@ -34,7 +34,7 @@ def _run(arguments: list[str]) -> tuple[int, str]:
     from typer.exceptions import TyperException
 
     from gm2sim.cli import app
-    from gm2sim.config.errors import ConfigError, RunError
+    from gm2sim.errors import ConfigError, RunError
 
     try:
         code = app(arguments, standalone_mode=False)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gm2sim.config.errors import ConfigError
+from gm2sim.errors import ConfigError
 
 
 def bench(quick: bool = False) -> list[dict[str, Any]]:

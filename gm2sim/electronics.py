@@ -27,7 +27,7 @@ from gm2sim.conditions.folders import (
     TIME_ALIGNMENT,
 )
 from gm2sim.config import Config
-from gm2sim.config.errors import ConfigError
+from gm2sim.errors import ConfigError
 from gm2sim.timeline import fill_time, muon_fills
 
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from gm2sim.config.errors import ConfigError
+from gm2sim.errors import ConfigError
 
 # What the common launchers tell each process about the size of its job.
 _SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")

@@ -16,7 +16,7 @@ from fields.ring import TWO_PI
 from fields.ring import Ring as Layout
 from gm2sim.bunch.table import Table, check_weights
 from gm2sim.config import ConfigError
-from gm2sim.config.errors import nearest
+from gm2sim.errors import nearest
 from tracking.bunch import Bunch, momentum
 from tracking.muon import LIGHT_SPEED, MASS, Reference
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gm2sim.config import Config, ConfigError
-from gm2sim.config.errors import nearest
+from gm2sim.errors import nearest
 from gpu.rng import FillKey, Stage, normals, uniforms
 from tracking.bunch import INTEGER_FIELDS, Bunch, State, momentum
 from tracking.muon import LIFETIME, MASS, Reference

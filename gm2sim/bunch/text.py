@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gm2sim.bunch.frame import Frame, into_ring, out_of_ring
 from gm2sim.bunch.table import COLUMNS, LENGTH, MOMENTUM, SPECIES, TIME, BunchFileError, Table, in_units
-from gm2sim.config.errors import nearest
+from gm2sim.errors import nearest
 from tracking.bunch import Bunch
 from tracking.muon import Reference
 

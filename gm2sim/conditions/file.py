@@ -16,7 +16,7 @@ from gm2sim.atomic import write_text
 from gm2sim.conditions.folders import FOLDERS, Folder
 from gm2sim.conditions.interval import WITHOUT_END, Interval, Subrun, Validity
 from gm2sim.conditions.table import Conditions, ConditionsError, Floats, Table, known_folder
-from gm2sim.config.errors import nearest
+from gm2sim.errors import nearest
 
 FORMAT = "gm2sim conditions 1"
 _HOW_TO_MAKE = "`gm2sim conditions write PRESET --out FILE` writes a file with all folders"

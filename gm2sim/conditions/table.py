@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gm2sim.conditions.folders import FOLDERS, Folder
 from gm2sim.conditions.interval import Interval
-from gm2sim.config.errors import ConfigError, nearest
+from gm2sim.errors import ConfigError, nearest
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from gm2sim.config.errors import ConfigError, nearest
+from gm2sim.errors import ConfigError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 _UNITS = {

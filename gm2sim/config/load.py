@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gm2sim.config.check import flatten, known_keys, refuse_unknown, unit_of, validated
-from gm2sim.config.errors import ConfigError, nearest
 from gm2sim.config.model import Config
+from gm2sim.errors import ConfigError, nearest
 
 _COMMENTED_VALUE = re.compile(r"^\s*(?P<key>[A-Za-z0-9_]+)\s*=\s*(?P<value>[^#]*?)\s*#\s*(?P<note>.+?)\s*$")
 

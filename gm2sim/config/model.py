@@ -18,7 +18,6 @@ from gm2sim.config.detectors import (
     StrawsSection,
     TransportSection,
 )
-from gm2sim.config.errors import ConfigError
 from gm2sim.config.monitors import MonitorsSection
 from gm2sim.config.ring import (
     BeamSection,
@@ -31,6 +30,7 @@ from gm2sim.config.ring import (
     ScrapingSection,
 )
 from gm2sim.config.section import Section
+from gm2sim.errors import ConfigError
 
 
 class PhysicsSection(Section):

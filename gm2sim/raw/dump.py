@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gm2sim.config.errors import ConfigError, nearest
+from gm2sim.errors import ConfigError, nearest
 from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, MESSAGE, Event, RawBank
 from gm2sim.raw.reader import RawRun, open_run
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gm2sim.config import Config, ConfigError
-from gm2sim.config.errors import nearest
+from gm2sim.errors import nearest
 from gm2sim.report.published import Published, data_set_of, published
 from gm2sim.studies.case import Case
 from gm2sim.studies.outcome import Finding, Outcome

@@ -70,7 +70,7 @@ class Frame:
         self._end = self._begin + of_block - 1  # of each block: its trailer's word
         self.words = int(of_block.sum()) + 2
         self._grid = _grid(trigger, slots, ids, np.where(block > 0, length, sizes), self._present, block < pieces - 1)
-        self._head = _cdf_header(source, trigger)
+        self._head = cdf_header(source, trigger)
         self._summed = summed
         self._crc = Crc16(_WORD * self.words)
         self._sums: list[list[int]] = [[] for _ in boards]
@@ -83,7 +83,7 @@ class Frame:
     @property
     def frame_words(self) -> int:
         """Number of words that :meth:`close` gives beside the trailer."""
-        return 1 + 2 * self._begin.size + int(self._present.sum())
+        return 1 + 2 * int(self._begin.size) + int(self._present.sum())
 
     def take(self, board: int, payload: Words, sums: list[int]) -> None:
         """Sum the payload of one board.
@@ -134,9 +134,10 @@ class Frame:
 
     def _sum_blocks(self) -> None:
         """CRC-32 of each block into its trailer."""
+        heads = np.pad(self._present, ((0, 0), (1, 0)), constant_values=True)
         for block, row in enumerate(self._grid):
             here = np.flatnonzero(self._present[block])
-            crc = zlib.crc32(row[np.r_[0, 1 + here]].astype("<u8").data)
+            crc = zlib.crc32(row[:-1][heads[block]].astype("<u8").data)
             for board, size in zip(here.tolist(), self._length[block, here].tolist(), strict=True):
                 crc = joined_crc32(crc, self._sums[board][block], _WORD * size)
             low = int(row[-1])
@@ -154,7 +155,8 @@ class Frame:
             first = last + _WORD
 
 
-def _cdf_header(source: int, trigger: Trigger) -> int:
+def cdf_header(source: int, trigger: Trigger) -> int:
+    """The first word of a crate's event."""
     number, clock = trigger.low_number, trigger.low_clock
     return 5 << 60 | trigger.fill_type << 56 | number << 32 | clock >> 32 << 20 | source << 8
 

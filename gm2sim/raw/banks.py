@@ -135,14 +135,16 @@ def fill_banks(fill: FillRecord, compression: Mapping[int, str] | None = None) -
     yield Bank("TTCB", Tid.SHORT, [bodies])
     yield Bank("TTCZ", Tid.DWORD, [last])
     for number, answer in sorted(answers(fill, told).items()):
-        own = chain(_physics(number, fill), answer.banks(), [timing(number, fill, answer.frame)])
+        own = chain(_physics(number, fill), answer.banks(), [timing(number, fill, answer)])
         yield from compressed(number, own, (compression or {}).get(number, "none"))
 
 
 def _physics(number: int, fill: FillRecord) -> Iterator[Bank]:
     """What the front end of a calorimeter makes of its samples."""
     crate = fill.calorimeters[number - 1] if number <= len(fill.calorimeters) else None
-    for kind in CRATE_KINDS if crate is not None else ():
+    if crate is None:
+        return
+    for kind in CRATE_KINDS:
         parts = kind.parts(crate)
         if parts is not None:
             yield Bank(f"{kind.prefix}{number:02d}", kind.tid, parts)

@@ -57,4 +57,4 @@ def _packed(name: str, head: Iterable[Buffer], rest: Iterable[Buffer]) -> Bank:
             digest.update(piece)
             parts.append(stream.compress(piece))
     parts.append(stream.flush(zlib.Z_FULL_FLUSH))
-    return Bank(name, Tid.BYTE, [digest.digest(), *filter(None, parts)])
+    return Bank(name, Tid.BYTE, [digest.digest(), *(part for part in parts if part)])

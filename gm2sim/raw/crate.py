@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from gm2sim.raw import asynchronous, wfd5
-from gm2sim.raw.amc13 import Frame
+from gm2sim.raw.amc13 import Frame, cdf_header
 from gm2sim.raw.midas import Bank, Buffer, Tid
 from gm2sim.raw.payload import Payload, Words, joined, sealed
 from gm2sim.raw.record import CRYSTALS, FillRecord
@@ -30,8 +30,12 @@ class Answering(Protocol):
         """xR, xA, xB, xZ in order, where they are sent."""
 
     @property
-    def frame(self) -> Frame:
-        """The AMC13's words around the payloads."""
+    def header(self) -> bytes:
+        """The first word of the AMC13's event, as it is sent."""
+
+    @property
+    def words(self) -> int:
+        """Of that event."""
 
 
 class Answer:
@@ -49,7 +53,8 @@ class Answer:
         self._crate = crate
         self._trigger = trigger
         self._payloads = payloads
-        self.frame = Frame(crate, trigger, [one.board for one in payloads])
+        self._frame = Frame(crate, trigger, [one.board for one in payloads])
+        self.header, self.words = self._frame.header, self._frame.words
         self._heads: list[Words] = []
         self._closed: tuple[Words, Words] | None = None
 
@@ -58,7 +63,7 @@ class Answer:
         family = FAMILIES[self._trigger.fill_type]
         size = _WORD * sum(one.board.words for one in self._payloads)
         yield Bank(f"{family}R{self._crate:02d}", Tid.SHORT, self._sent(), size)
-        yield Bank(f"{family}A{self._crate:02d}", Tid.DWORD, self._frame_words(0), _WORD * self.frame.frame_words)
+        yield Bank(f"{family}A{self._crate:02d}", Tid.DWORD, self._frame_words(0), _WORD * self._frame.frame_words)
         if family == "C":
             picked = sum(one.picked_words for one in self._payloads if isinstance(one, Digitiser))
             yield Bank(f"CB{self._crate:02d}", Tid.DWORD, self._picked(), _WORD * picked)
@@ -69,14 +74,14 @@ class Answer:
         room = np.empty(max(one.board.words for one in self._payloads), ">u8")
         for place, one in enumerate(self._payloads):
             payload = sealed(one, self._trigger, room)
-            self.frame.take(place, payload.words, payload.sums)
+            self._frame.take(place, payload.words, payload.sums)
             if isinstance(one, Digitiser):
                 self._heads.append(one.picked(payload.words))
             yield payload.bytes
 
     def _frame_words(self, which: int) -> Iterator[Buffer]:
         if self._closed is None:
-            self._closed = self.frame.close()
+            self._closed = self._frame.close()
         yield self._closed[which].data.cast("B")
 
     def _picked(self) -> Iterator[Buffer]:
@@ -90,22 +95,39 @@ class Unkept:
     ----------
     crate : int
     trigger : Trigger
-    boards : sequence of Digitiser
-    headers : memoryview
-        Contents of CBnn, the same for all calorimeters.
+    full : FullEvent
     """
 
-    def __init__(self, crate: int, trigger: Trigger, boards: Sequence[Digitiser], headers: Buffer) -> None:
+    def __init__(self, crate: int, trigger: Trigger, full: "FullEvent") -> None:
         self._crate = crate
-        self._headers = headers
-        self.frame = Frame(crate, trigger, [one.board for one in boards], summed=False)
+        self._full = full
+        self.header = cdf_header(crate, trigger).to_bytes(_WORD, "big")
+        self.words = full.words
 
     def banks(self) -> Iterator[Bank]:
         """CA, CB, CZ."""
-        words, last = (part.data.cast("B") for part in self.frame.close())
-        yield Bank(f"CA{self._crate:02d}", Tid.DWORD, [words])
-        yield Bank(f"CB{self._crate:02d}", Tid.DWORD, [self._headers])
-        yield Bank(f"CZ{self._crate:02d}", Tid.DWORD, [last])
+        full = self._full
+        yield Bank(f"CA{self._crate:02d}", Tid.DWORD, [self.header, full.frame[_WORD:]])
+        yield Bank(f"CB{self._crate:02d}", Tid.DWORD, [full.headers])
+        yield Bank(f"CZ{self._crate:02d}", Tid.DWORD, [full.last])
+
+
+class FullEvent:
+    """What all calorimeters send alike when their samples are not kept.
+
+    Parameters
+    ----------
+    trigger : Trigger
+    samples : int
+        Of a crystal.
+    """
+
+    def __init__(self, trigger: Trigger, samples: int) -> None:
+        boards = wfd5.digitisers(tuple(range(CRYSTALS)), 1, samples)
+        frame = Frame(0, trigger, [one.board for one in boards], summed=False)
+        self.words = frame.words
+        self.frame, self.last = (part.data.cast("B") for part in frame.close())
+        self.headers = joined([one.headers(trigger) for one in boards]).data.cast("B")
 
 
 def answers(fill: FillRecord, trigger: Trigger) -> dict[int, Answering]:
@@ -123,21 +145,20 @@ def answers(fill: FillRecord, trigger: Trigger) -> dict[int, Answering]:
         _put(found, record.crate, Answer(record.crate, trigger, wfd5.boards_of(record)))
     for pulses in fill.asynchronous:
         _put(found, pulses.crate, Answer(pulses.crate, trigger, asynchronous.boards_of(pulses)))
-    boards = [one for one, _ in wfd5.digitisers(tuple(range(CRYSTALS)), 1, fill.fill_samples)]
-    headers: Buffer = b""
+    full = None
     for crate, sent in enumerate(fill.calorimeters, 1):
         if sent is not None and crate not in found:
-            headers = headers or joined([one.headers(trigger) for one in boards]).data.cast("B")
-            found[crate] = Unkept(crate, trigger, boards, headers)
+            full = full or FullEvent(trigger, fill.fill_samples)
+            found[crate] = Unkept(crate, trigger, full)
     return found
 
 
-def timing(crate: int, fill: FillRecord, frame: Frame) -> Bank:
+def timing(crate: int, fill: FillRecord, answer: Answering) -> Bank:
     """xCnn: the header as received, then when each step of the readout was done, and numbers of the event."""
     words = np.zeros(_TIMING_WORDS, "<u8")
-    words[:1] = np.frombuffer(frame.header, "<u8")
+    words[:1] = np.frombuffer(answer.header, "<u8")
     header = _STEP
-    arrived = header + _WORD * frame.words // _BYTES_A_US
+    arrived = header + _WORD * answer.words // _BYTES_A_US
     after = [0, header, arrived, *(arrived + _STEP * (step + 1) for step in range(_STEPS_AFTER))]
     times = fill.time_us + np.array(after, np.uint64)
     words[_TIMES_AT : _TIMES_AT + 2 * len(after) : 2] = fill.time_s + times // 1_000_000

@@ -16,6 +16,8 @@ _PERIOD = 2**15 - 1  # of the powers of x modulo the CRC-16's generator, in bits
 _GENERATOR_16 = 0x8005
 _GENERATOR_32 = 0xEDB88320  # reflected, as zlib counts
 _ONE_32 = 0x80000000  # x^0, reflected
+_PIECE = 32_768  # bytes of a board in one block of the AMC13: by far the most frequent size
+_GROUP = 8  # pieces whose bytes are turned at once: the cache holds them
 
 Bytes = NDArray[np.uint8]
 
@@ -33,20 +35,23 @@ class Crc16:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._rest = np.zeros(min(size, _PERIOD), np.uint8)
+        # Two periods: a piece that begins in the first need not be cut where that ends.
+        self._rest = np.zeros(min(size, 2 * _PERIOD), np.uint8)
 
     def add(self, place: int, data: Bytes) -> None:
         """Take in the bytes that lie at ``place``; what is never given counts as zeros."""
-        at = place % _PERIOD
-        while data.size:
-            here = self._rest[at : at + data.size]
-            np.bitwise_xor(here, data[: here.size], out=here)
-            data, at = data[here.size :], 0
+        for first in range(0, data.size, _PIECE):
+            part = data[first : first + _PIECE]
+            at = (place + first) % _PERIOD
+            here = self._rest[at : at + part.size]
+            np.bitwise_xor(here, part, out=here)
 
     def value(self) -> int:
         """The remainder of everything added."""
-        bits = np.unpackbits(self._rest)
-        if self._rest.size == _PERIOD:
+        rest = self._rest[:_PERIOD].copy()
+        rest[: self._rest.size - rest.size] ^= self._rest[_PERIOD:]
+        bits = np.unpackbits(rest)
+        if rest.size == _PERIOD:
             bits = np.bitwise_xor.reduce(bits.reshape(8, _PERIOD), axis=0)
         last = 8 * self._size - 1 + 16  # power of x of the first bit
         powers = _powers()
@@ -73,9 +78,6 @@ def joined_crc32(first: int, second: int, size: int) -> int:
         a, b, c, d = _piece_tables()
         return a[first & 0xFF] ^ b[first >> 8 & 0xFF] ^ c[first >> 16 & 0xFF] ^ d[first >> 24] ^ second
     return _product(_shift(size), first) ^ second
-
-
-_PIECE = 32_768  # bytes of a board in one block of the AMC13: by far the most frequent size
 
 
 @cache
@@ -139,6 +141,3 @@ def seal(words: NDArray[np.uint64], piece: int) -> list[int]:
         sums.append(0)
     sums[-1] = zlib.crc32(last.to_bytes(8, "little"), sums[-1])
     return sums
-
-
-_GROUP = 8  # pieces whose bytes are turned at once: the cache holds them

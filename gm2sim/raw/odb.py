@@ -7,8 +7,7 @@ same inputs give the same bytes: no clock, no host name.
 
 import json
 import time
-from collections.abc import Iterable, Mapping
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,21 +95,23 @@ def ended(tree: Mapping[str, Any], stop_time: int, events: int) -> dict[str, Any
     events : int
         Events between the begin-of-run and the end-of-run event.
     """
-    end = deepcopy(dict(tree))
-    end.setdefault("Runinfo", {}).update(
-        {
-            "State": _STOPPED,
-            "Stop time": time.asctime(time.gmtime(stop_time)),
-            "Stop time binary": dword(stop_time),
-        }
-    )
-    builder = end.setdefault("Equipment", {}).setdefault("EB", {})
-    builder.setdefault("Statistics", {})["Events sent"] = events
-    return end
+    stopped = {
+        "State": _STOPPED,
+        "Stop time": time.asctime(time.gmtime(stop_time)),
+        "Stop time binary": dword(stop_time),
+    }
+    equipment = tree.get("Equipment", {})
+    builder = equipment.get("EB", {})
+    statistics = builder.get("Statistics", {}) | {"Events sent": events}
+    return {
+        **tree,
+        "Runinfo": tree.get("Runinfo", {}) | stopped,
+        "Equipment": equipment | {"EB": builder | {"Statistics": statistics}},
+    }
 
 
 def encode(tree: Mapping[str, Any]) -> bytes:
-    """JSON text of the database, ASCII, in the order of the tree.
+    """JSON text of the database, ASCII, in the order of the tree: a line for each branch of the second level.
 
     Blanks before the last newline make its length a multiple of 4, so that the banks behind it stay aligned
     in the file, and readers that drop the last byte (some do, for the NUL of XML dumps) find valid JSON.
@@ -120,7 +121,7 @@ def encode(tree: Mapping[str, Any]) -> bytes:
     ValueError
         A number is not finite: JSON cannot hold it.
     """
-    text = json.dumps(tree, indent=1, allow_nan=False, default=_plain)
+    text = _lines(tree, lambda branch: _lines(branch, _text) if isinstance(branch, Mapping) else _text(branch))
     return (text + " " * (-(len(text) + 1) % _ALIGNMENT) + "\n").encode("ascii")
 
 
@@ -180,6 +181,16 @@ def _logger_channel(run: int, subrun: int, suffix: str, limit: int) -> Tree:
             "Compression": _LOGGER_COMPRESSION.get(suffix, 0),
         }
     }
+
+
+def _lines(tree: Mapping[str, Any], text: Callable[[Any], str]) -> str:
+    """A mapping with a line for each of its branches."""
+    return "{" + ",\n".join(f"{_text(name)}: {text(branch)}" for name, branch in tree.items()) + "}"
+
+
+def _text(branch: Any) -> str:
+    # The encoder written in C makes no indented text; the other one would take longer than a fill.
+    return json.dumps(branch, allow_nan=False, default=_plain)
 
 
 def _plain(value: object) -> Any:

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gm2sim.raw.asynchronous import FIRMWARE as WFD5_FIRMWARE
 from gm2sim.raw.fc7 import FIRMWARE as FC7_FIRMWARE
 from gm2sim.raw.wfd5 import CHANNELS
+from gm2sim.raw.wfd5 import FIRMWARE as WFD5_FIRMWARE
 
 Tree = dict[str, Any]
 

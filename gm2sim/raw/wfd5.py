@@ -74,7 +74,7 @@ class WaveformRecord:
         if len(self.channels) != self.samples.shape[0] or not self.channels:
             raise ValueError(f"{len(self.channels)} channel numbers for {self.samples.shape[0]} channels")
         check_channels(self.channels)
-        words = max(one.board.words for one, _ in digitisers(self.channels, *self.samples.shape[1:], self.gap))
+        words = max(one.board.words for one in boards_of(self))
         if words > MOST_WORDS:
             raise ValueError(f"{words} words from one board of crate {self.crate}: the format counts to {MOST_WORDS}")
 
@@ -215,14 +215,11 @@ def by_board(channels: tuple[int, ...]) -> Iterator[tuple[int, slice]]:
 
 def digitisers(
     channels: tuple[int, ...], waveforms: int, length: int, gap: int = 0, samples: NDArray[np.int16] | None = None
-) -> list[tuple[Digitiser, slice]]:
-    """The boards of a crate that answer, in order of the slots, and which channels are theirs."""
+) -> list[Digitiser]:
+    """The boards of a crate that answer, in order of the slots."""
     return [
-        (
-            Digitiser(slot, tuple(channel % CHANNELS for channel in channels[own]), waveforms, length, gap,
-                      None if samples is None else samples[own]),
-            own,
-        )
+        Digitiser(slot, tuple(channel % CHANNELS for channel in channels[own]), waveforms, length, gap,
+                  None if samples is None else samples[own])
         for slot, own in by_board(channels)
     ]  # fmt: skip
 
@@ -230,7 +227,7 @@ def digitisers(
 def boards_of(record: WaveformRecord) -> list[Digitiser]:
     """The boards of a record, with their samples."""
     _, waveforms, length = record.samples.shape
-    return [one for one, _ in digitisers(record.channels, waveforms, length, record.gap, record.samples)]
+    return digitisers(record.channels, waveforms, length, record.gap, record.samples)
 
 
 def payloads(record: WaveformRecord, trigger: Trigger) -> Iterator[Buffer]:

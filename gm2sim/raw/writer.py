@@ -107,6 +107,11 @@ class RunWriter:
             raise self._named(err) from None
         return self
 
+    @property
+    def content(self) -> int:
+        """Bytes taken in up to here, before the file is compressed."""
+        return self._open_stream().content
+
     def room_for(self, fill: FillRecord) -> bool:
         """Whether the fill and the end of the run still fit below the limit."""
         return self._fits(self._event_of(fill).size)
@@ -182,7 +187,7 @@ class RunWriter:
         return self._next[1]
 
     def _fits(self, size: int) -> bool:
-        return self._open_stream().content + size + self._at_end <= self.limit
+        return self.content + size + self._at_end <= self.limit
 
     def _write(self, pieces: Iterable[midas.Buffer]) -> None:
         stream = self._open_stream()

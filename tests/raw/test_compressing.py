@@ -138,4 +138,4 @@ def test_run_database_decides_what_the_front_ends_do(tmp_path: Path, fills: list
     with RunWriter(tmp_path / "a.mid", 17, 3, run_tree(17, 3, START, readout, {})) as writer:
         writer.write_fill(fills[0])
     content = (tmp_path / "a.mid").read_bytes()
-    assert (b"FZ01" in content, b"ct01" in content) == (mode == "event", mode == "bank")
+    assert (b"FZ01" in content, b"cT01" in content) == (mode == "event", mode == "bank")

@@ -29,7 +29,7 @@ from gm2sim.raw.event import Event
 _TYPES = {"C": 1, "L": 2, "P": 3, "A": 4}
 _ADC_MIN, _ADC_MAX = -2048, 2047  # 12 bits, signed
 _OLD_STRAWS = b"\x01\x00\x53\x47"
-_CLOCK_KINDS = (1, 2)  # of the FC7s of crate 00
+_CLOCK_KINDS = (1, 2)  # of the FC7s of crate 00, and their slots
 
 
 class CrateCheck:
@@ -188,12 +188,12 @@ class CrateCheck:
         heads = fc7_boards(bank.data, fail)
         if not self._strict:
             return
-        if [(head.slot, head.kind) for head in heads] != list(enumerate(_CLOCK_KINDS, start=1)):
+        if [head.slot for head in heads] != list(_CLOCK_KINDS):
             yield "it holds not an encoder in slot 1 and a trigger in slot 2"
         for head, one in zip(heads, self._payloads(bank, fail), strict=True):
             yield from payload_sum(head, one.little)
             if self._trigger is not None:
-                yield from head_words(head, self._trigger, head.kind)
+                yield from head_words(head, self._trigger, head.slot)
 
 
 def _slots(frame: Amc13, heads: list[BoardHead]) -> Iterator[str]:

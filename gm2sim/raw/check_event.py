@@ -133,7 +133,7 @@ class EventCheck:
 
     def _missing(self, event: Event, names: set[str]) -> list[str]:
         if "TRIG" not in names:
-            return ["TRIG"] if event.event_id == 1 and (self._framed or self._trigger is not None) else []
+            return ["TRIG"] if event.event_id == 1 else []
         letter = LETTERS.get(event.fill_type, "C")
         wanted = []
         if letter == "C":
@@ -173,7 +173,7 @@ class EventCheck:
         """GPS0 against TRIG, its clock against its time, and both against the event before."""
         found = decode.gps(bank.data, failure(self._path, bank))
         last, self._gps = self._gps, found
-        if not self._strict:
+        if not self._strict or "TRIG" not in event.banks:
             return
         trigger = event.trigger
         if (found.seconds, found.nanoseconds // 1000) != (trigger.time_s, trigger.time_us):

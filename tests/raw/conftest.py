@@ -8,20 +8,17 @@ import numpy as np
 import pytest
 
 from gm2sim.raw import (
-    AsynchronousRecord,
     CalorimeterRecord,
     FillRecord,
     HistogramRecord,
     Readout,
     RunWriter,
-    StrawRecord,
-    WaveformRecord,
     WrittenFile,
     run_tree,
 )
 from tests.raw import packing
+from tests.raw.packing import START
 
-START = 1_522_022_400
 CRYSTALS = 54
 
 
@@ -89,7 +86,7 @@ def raw_file(tmp_path: Path, fills: list[FillRecord], write: Callable[..., Writt
 @pytest.fixture
 def tiny_file(tmp_path: Path) -> Path:
     """Under 4 kB: two fills of one crate as files of version 0.1 have them, for damage at every byte."""
-    tree = small_tree(320)
+    tree = packing.small_tree(320)
     rng = np.random.default_rng(3)
     events = [packing.run_event(0x8000, 17, START, tree)]
     for serial, lengths in enumerate([[2, 1], []]):
@@ -105,31 +102,7 @@ def tiny_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def framed_file(tmp_path: Path) -> Path:
     """Under 4 kB: a laser fill and pulses of an asynchronous crate, with all that frames them."""
-    rng = np.random.default_rng(4)
-    samples = rng.integers(-2048, 2048, (2, 2, 8)).astype(np.int16)
-    pulses = rng.integers(-2048, 2048, 24).astype(np.int16)
-    laser = FillRecord(
-        0, 1, START, 5, 3, fill_type=2, clock=11, waveforms=(WaveformRecord(1, (0, 5), samples),),
-        straws=StrawRecord(np.array([7, 1030]), np.array([-3, 9]), width=np.array([0, 4])),
-    )  # fmt: skip
-    own = FillRecord(
-        1, 2, START + 1, 5, 4, fill_type=4, clock=40_000_011,
-        asynchronous=(AsynchronousRecord(26, (0, 1), np.array([1, 1]), np.array([5, 900]), np.array([8, 16]), pulses),),
-    )  # fmt: skip
     path = tmp_path / "framed" / "gm2_run00017_00003.mid"
     path.parent.mkdir()
-    with RunWriter(path, 17, 3, small_tree(3200)) as writer:
-        writer.write_fill(laser)
-        writer.write_fill(own)
+    packing.framed_file(path)
     return path
-
-
-def small_tree(samples: int) -> dict[str, Any]:
-    """A run database with what the checker reads of it, and no more."""
-    return {
-        "Runinfo": {"Run number": 17, "Subrun number": 3, "Start time binary": f"0x{START:08x}"},
-        "Equipment": {
-            "AMC1301": {"Settings": {"TQ01": {"waveform length": samples, "Calo sum time decimation": 32}}},
-        },
-        "Simulation": {"seed": 1},
-    }

@@ -117,7 +117,11 @@ def assert_same(event: Event, wanted: FillRecord) -> None:
         assert told == (wanted.trigger & 0xFFFFFF, wanted.fill_type, wanted.clock, crate)
     for crate in event.framed_crates:
         timing = event.timing(crate)
-        assert (timing.received, timing.processed, timing.muon_fills) == (wanted.serial, wanted.serial, wanted.muon_fill)
+        assert (timing.received, timing.processed, timing.muon_fills) == (
+            wanted.serial,
+            wanted.serial,
+            wanted.muon_fill,
+        )
         assert timing.header == frames[crate].header
     assert_same_samples(event, wanted)
     assert_same_hits(event, wanted)
@@ -209,9 +213,7 @@ def test_bzip2_is_read_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", ["none", "event", "bank"])
-def test_every_bank_can_be_dumped_and_names_do_not_tell_how_it_was_compressed(
-    tmp_path: Path, compression: str
-) -> None:
+def test_every_bank_can_be_dumped_and_names_do_not_tell_how_it_was_compressed(tmp_path: Path, compression: str) -> None:
     path = tmp_path / "a.mid"
     run_of(path, 2, [1, 2, 3, 4], compression)
     names = [list(event.banks) for event in open_run(path)]

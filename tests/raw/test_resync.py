@@ -1,6 +1,7 @@
 """One damaged event loses only itself: the reader finds the next one and names what it went over."""
 
 import gzip
+import itertools
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_a_thousand_damaged_files_lose_their_damaged_events_only(tmp_path: Path)
             for place, data in damage:
                 file.seek(place)
                 file.write(content[place : place + len(data)])
-        touched = {b for b, e in zip(begin[:-1], begin[1:], strict=True)
+        touched = {b for b, e in itertools.pairwise(begin)
                    if any(place < e and place + len(data) > b for place, data in damage)}  # fmt: skip
         missing = set(begin[:-1]) - found
         assert missing <= touched, (i, damage)

@@ -21,9 +21,9 @@ from gm2sim.raw.check_words import (
 from gm2sim.raw.decode import Fail
 from gm2sim.raw.decode_amc13 import Amc13
 from gm2sim.raw.decode_async import async_boards, async_sum, asynchronous
-from gm2sim.raw.decode_boards import BoardHead, boards, headers, payloads
+from gm2sim.raw.decode_boards import CHANNELS, SAMPLES, WAVEFORM_HEAD, BoardHead, boards, headers, payloads
 from gm2sim.raw.decode_fc7 import STATION_SOURCE, TRACKER, fc7_boards, straw_events
-from gm2sim.raw.decode_waveforms import board_sums, payload_sum, waveforms_of
+from gm2sim.raw.decode_waveforms import board_sums, grids, payload_sum, waveforms_of
 from gm2sim.raw.event import Event
 
 _TYPES = {"C": 1, "L": 2, "P": 3, "A": 4}
@@ -42,12 +42,14 @@ class CrateCheck:
         self._muon_fills = 0  # so far
         self._ahead: dict[str, tuple[int, int]] = {}  # by crate: its counts of events and fills over those of the file
         self._turned: tuple[str, list[Payload]] = ("", [])
+        self._frames: dict[str, Amc13] = {}  # of this event, by their bank
 
     def begin(self, event: Event, trigger: Trigger | None) -> None:
         """A new event; without its trigger only what fits together inside the banks is verified."""
         self._trigger = trigger if event.event_id == 1 else None
         self._muon_fills += trigger is not None and trigger.kind == 1
         self._turned = ("", [])
+        self._frames = {}
 
     def problems(self, event: Event, bank: RawBank) -> Iterator[str]:
         """What is wrong with a bank of a crate, the clock crate among them."""
@@ -108,7 +110,8 @@ class CrateCheck:
             yield from board_sums(board, turned.little)
             if self._trigger is not None:
                 yield from board_words(board, self._trigger, kept=True)
-        yield from _range(zip(found.channels, found.samples, strict=True))
+            values = (grid.view("<i2")[..., SAMPLES * WAVEFORM_HEAD :] for _, grid in grids(board, board.words))
+            yield from _range((board.head.slot, one) for one in values)
 
     def _pulses(self, bank: RawBank, fail: Fail) -> Iterator[str]:
         """Pulses in order, check sums, samples of 12 bits."""
@@ -124,12 +127,13 @@ class CrateCheck:
                     yield f"channel {one.channel} has another check sum than its trailer says"
                 if np.any(one.time[1:] < one.time[:-1]):
                     yield f"pulses of channel {one.channel} are not in order of time"
-        yield from _range((one.channel, samples) for one in found.pulses for samples in one.samples)
+        yield from _range((1 + one.channel // CHANNELS, samples) for one in found.pulses for samples in one.samples)
 
     def _frame(self, event: Event, bank: RawBank) -> Iterator[str]:
         """An AMC13's words; sizes and sums against the payloads; sizes against the headers kept without samples."""
         clock = bank.name == "TTCA"
         frame = event.clock_crate.frame if clock and event.clock_crate else event.amc13(int(bank.name[2:]))
+        self._frames[bank.name] = frame
         if not self._strict:
             return
         if self._trigger is not None:
@@ -148,8 +152,9 @@ class CrateCheck:
         if not self._strict:
             return
         raw = event.banks.get(f"{bank.name[0]}R{bank.name[2:]}")
-        if f"{bank.name[0]}A{bank.name[2:]}" in event.banks:
-            yield from _slots(event.amc13(int(bank.name[2:])), [board.head for board in found])
+        frame = self._frames.get(f"{bank.name[0]}A{bank.name[2:]}")
+        if frame is not None:
+            yield from _slots(frame, [board.head for board in found])
         if raw is not None:
             kept = boards(raw.data, failure(self._path, raw))
             theirs, ours = ([(board.head.raw, [one.raw for one in board.channels]) for board in side]
@@ -209,8 +214,8 @@ def _slots(frame: Amc13, heads: list[BoardHead]) -> Iterator[str]:
         yield f"AMC headers and boards do not fit together: {what}"
 
 
-def _range(channels: "Iterator[tuple[int, NDArray[np.int16]]]") -> Iterator[str]:
-    for channel, samples in channels:
+def _range(boards: "Iterator[tuple[int, NDArray[np.int16]]]") -> Iterator[str]:
+    for slot, samples in boards:
         if samples.size and (samples.min() < _ADC_MIN or samples.max() > _ADC_MAX):
-            yield f"channel {channel} has samples outside 12 bits"
+            yield f"the board in slot {slot} has samples outside 12 bits"
             return

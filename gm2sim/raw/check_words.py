@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from gm2sim.raw.crc16 import Crc16
 from gm2sim.raw.decode_amc13 import PIECE, Amc13
-from gm2sim.raw.decode_boards import CHANNEL_HEAD, FC7, SAMPLES, Board, BoardHead, Channel
+from gm2sim.raw.decode_boards import FC7, SAMPLES, Board, BoardHead, Channel
+from gm2sim.raw.decode_waveforms import grids
 
 Words = NDArray[np.uint64]
 Fields = tuple[tuple[str, int, int], ...]  # name, lowest bit, bits
@@ -230,8 +231,8 @@ def board_words(board: Board, trigger: Trigger, kept: bool) -> Iterator[str]:
         if one.raw[:4] != wanted:
             for found, word, fields in zip(one.raw[:4], wanted, _CHANNEL, strict=True):
                 yield from differences(f"slot {head.slot}, channel {one.number}", found, word, fields)
-        if kept and one.waveforms > 1:
-            yield from _waveform_words(board, one, wanted[2:])
+    if kept:
+        yield from _waveform_words(board)
 
 
 def _channel_words(one: Channel, trigger: Trigger) -> tuple[int, ...]:
@@ -244,11 +245,16 @@ def _channel_words(one: Channel, trigger: Trigger) -> tuple[int, ...]:
     )
 
 
-def _waveform_words(board: Board, one: Channel, first: tuple[int, ...]) -> Iterator[str]:
+def _waveform_words(board: Board) -> Iterator[str]:
     """Headers of the waveforms behind the first: addresses go on, numbers count."""
-    heads = board.words[one.first + CHANNEL_HEAD : one.trailer].reshape(one.waveforms, one.step)[:, :2]
-    number = np.arange(one.waveforms, dtype=np.uint64)
-    address = number * np.uint64(one.length // (2 * SAMPLES) + 1)
-    what = f"slot {board.head.slot}, channel {one.number}, header of waveform"
-    for half, word in enumerate((np.uint64(first[0]) | address << np.uint64(26), np.uint64(first[1]) | number)):
-        yield from _first(what, heads[:, half], word, _CHANNEL[2 + half])
+    for channels, grid in grids(board, board.words):
+        one = channels[0]
+        number = np.arange(one.waveforms, dtype=np.uint64)
+        address = number * np.uint64(one.length // (2 * SAMPLES) + 1)
+        steps = np.stack([address << np.uint64(26), number], axis=1)
+        wanted = grid[:, :1, :2] + steps
+        if not np.array_equal(grid[..., :2], wanted):
+            for channel, found, told in zip(channels, grid, wanted, strict=True):
+                what = f"slot {board.head.slot}, channel {channel.number}, header of waveform"
+                for half in (0, 1):
+                    yield from _first(what, found[:, half], told[:, half], _CHANNEL[2 + half])

@@ -14,7 +14,9 @@ from gm2sim.raw.decode import Fail
 from gm2sim.raw.decode_boards import (
     BURST,
     CHANNEL_HEAD,
+    CHANNEL_TAIL,
     CHANNELS,
+    HEAD,
     SAMPLES,
     WAVEFORM_HEAD,
     WORD,
@@ -63,8 +65,8 @@ def waveforms_of(found: list[Board], fail: Fail) -> Waveforms:
     channels, samples = [], []
     for board in found:
         values = board.words.view("<i2")
+        _waveform_headers(board, fail)
         for one in board.channels:
-            _waveform_headers(board, one, fail)
             block = values[SAMPLES * (one.first + CHANNEL_HEAD) : SAMPLES * one.trailer]
             channels.append(CHANNELS * (board.head.slot - 1) + one.number)
             samples.append(block.reshape(one.waveforms, -1)[:, SAMPLES * WAVEFORM_HEAD :])
@@ -84,15 +86,32 @@ def same_trigger(heads: list[BoardHead], fail: Fail) -> BoardHead:
     return first
 
 
-def _waveform_headers(board: Board, one: Channel, fail: Fail) -> None:
-    heads = board.words[one.first + CHANNEL_HEAD : one.trailer].reshape(one.waveforms, one.step)[:, :2]
-    heads = heads.astype(np.uint64)
-    wrong = (heads[:, 0] & 0x7FFFFF) * 8 != one.length
-    wrong |= (heads[:, 1] & 0xFFF) != np.arange(one.waveforms)
-    if wrong.any():
-        place = one.first + CHANNEL_HEAD + int(np.argmax(wrong)) * one.step
-        fail(board.head.first + WORD * place, f"a waveform of channel {one.number} has another length or number "
-             "than its place says")  # fmt: skip
+def grids(board: Board, words: NDArray[np.uint64]) -> Iterator[tuple[tuple[Channel, ...], NDArray[np.uint64]]]:
+    """Channels that sent alike, as arrays (channels, waveforms, words of header and samples) of a board's words.
+
+    All channels of a board together where they can be, each alone where not.
+    """
+    first = board.channels[0] if board.channels else None
+    if first is None:
+        return
+    if all((one.waveforms, one.length) == (first.waveforms, first.length) for one in board.channels):
+        body = words[HEAD:-1].reshape(len(board.channels), -1)[:, CHANNEL_HEAD:-CHANNEL_TAIL]
+        yield board.channels, body.reshape(len(board.channels), first.waveforms, first.step)
+        return
+    for one in board.channels:
+        yield (one,), words[one.first + CHANNEL_HEAD : one.trailer].reshape(1, one.waveforms, one.step)
+
+
+def _waveform_headers(board: Board, fail: Fail) -> None:
+    for channels, grid in grids(board, board.words):
+        wrong = (grid[..., 0] & 0x7FFFFF) * 8 != channels[0].length
+        wrong |= (grid[..., 1] & 0xFFF) != np.arange(channels[0].waveforms)
+        if wrong.any():
+            channel, number = divmod(int(np.argmax(wrong)), channels[0].waveforms)
+            one = channels[channel]
+            place = one.first + CHANNEL_HEAD + number * one.step
+            fail(board.head.first + WORD * place, f"a waveform of channel {one.number} has another length or number "
+                 "than its place says")  # fmt: skip
 
 
 def sums_of(data: memoryview, fail: Fail) -> Iterator[str]:
@@ -111,12 +130,15 @@ def board_sums(board: Board, words: NDArray[np.uint64]) -> Iterator[str]:
         Those of the board, turned round.
     """
     yield from payload_sum(board.head, words)
-    for one in board.channels:
-        found = _exclusive_or(words, one)
-        if found != one.checksum:
-            yield f"channel {one.number} of slot {board.head.slot} has another check sum than its trailer says"
-        if not one.intact:
-            yield f"channel {one.number} of slot {board.head.slot} was found damaged by its board"
+    for channels, grid in grids(board, words):
+        heads = np.bitwise_xor.reduce(grid[..., :WAVEFORM_HEAD], axis=1)
+        bursts = grid[..., WAVEFORM_HEAD:].reshape(*grid.shape[:2], -1, BURST)
+        found = (heads ^ np.bitwise_xor.reduce(bursts, axis=(1, 2)).byteswap()).tolist()
+        for one, (low, high) in zip(channels, found, strict=True):
+            if (one.raw[0] ^ low, one.raw[1] ^ high) != one.checksum:
+                yield f"channel {one.number} of slot {board.head.slot} has another check sum than its trailer says"
+            if not one.intact:
+                yield f"channel {one.number} of slot {board.head.slot} was found damaged by its board"
 
 
 def payload_sum(head: BoardHead, words: NDArray[np.uint64]) -> Iterator[str]:
@@ -125,12 +147,3 @@ def payload_sum(head: BoardHead, words: NDArray[np.uint64]) -> Iterator[str]:
     crc = zlib.crc32(tail, zlib.crc32(words[:-1].data))
     if crc != head.crc:
         yield f"the payload of slot {head.slot} has check sum {crc:08x}, its trailer says {head.crc:08x}"
-
-
-def _exclusive_or(words: NDArray[np.uint64], one: Channel) -> tuple[int, int]:
-    """128 bits in two words: headers as they are, samples with their bytes turned round."""
-    block = words[one.first + CHANNEL_HEAD : one.trailer].reshape(one.waveforms, one.step)
-    heads = np.bitwise_xor.reduce(block[:, :WAVEFORM_HEAD], axis=0)
-    bursts = np.bitwise_xor.reduce(block[:, WAVEFORM_HEAD:].reshape(-1, BURST), axis=0).byteswap()
-    low, high = (heads ^ bursts).tolist()
-    return one.raw[0] ^ low, one.raw[1] ^ high

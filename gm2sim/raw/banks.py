@@ -5,11 +5,12 @@ frontend.cpp; gm2-pisa/gm2daq @4e659df, MasterGM2/frontend.c). A kind is a row o
 one is a new function and a new row. Each returns the bank's words in pieces that are views of the record.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gm2sim.raw.compress import compressed
 from gm2sim.raw.crate import FAMILIES, answers, small_event, timing
@@ -69,25 +70,33 @@ def calo_sum(crate: CalorimeterRecord) -> Parts | None:
     return [words([crate.calo_sum.size], Tid.DWORD), words(crate.calo_sum, Tid.DWORD)]
 
 
-def islands(crate: CalorimeterRecord) -> Parts:
+def islands(crate: CalorimeterRecord) -> Iterator[Buffer]:
     """CTnn: 16-bit words after this header (32 bit), islands, crystals, ctag (32 bit); then each island.
 
     An island is its first sample number and its length (32 bit each) and 54 x length samples, crystal by
-    crystal.
+    crystal. The bank is made when it is written, so that the cache still holds it.
     """
-    count = crate.start.size
-    if count > MAX_ISLANDS:
-        raise ValueError(f"{count} islands in one calorimeter, but the format counts to {MAX_ISLANDS}")
-    # The 54 samples of all crystals at one time are 27 whole words of 32 bits.
-    step = _ISLAND_HEAD + CRYSTALS // 2 * crate.length.astype(np.int64)
+    step = _island_steps(crate)
     first = _BANK_HEAD + np.cumsum(step) - step
     bank = np.empty(_BANK_HEAD + int(step.sum()), "<i4")
     is_sample = np.ones(bank.size, np.bool_)
     is_sample[:_BANK_HEAD] = is_sample[first] = is_sample[first + 1] = False
-    bank[:_BANK_HEAD] = 2 * (bank.size - _BANK_HEAD), CRYSTALS << 16 | count, crate.ctag
+    bank[:_BANK_HEAD] = 2 * (bank.size - _BANK_HEAD), CRYSTALS << 16 | step.size, crate.ctag
     bank[first], bank[first + 1] = crate.start, crate.length
     bank[is_sample] = np.ascontiguousarray(crate.samples, "<i2").view("<i4")
-    return [bank.data.cast("B")]
+    yield bank.data.cast("B")
+
+
+def island_bytes(crate: CalorimeterRecord) -> int:
+    """Size of CTnn."""
+    if crate.start.size > MAX_ISLANDS:
+        raise ValueError(f"{crate.start.size} islands in one calorimeter, but the format counts to {MAX_ISLANDS}")
+    return 4 * (_BANK_HEAD + int(_island_steps(crate).sum()))
+
+
+def _island_steps(crate: CalorimeterRecord) -> NDArray[np.int64]:
+    """32-bit words of each island: the 54 samples of all crystals at one time are 27 of them."""
+    return _ISLAND_HEAD + CRYSTALS // 2 * crate.length.astype(np.int64)
 
 
 def q_histogram(crate: CalorimeterRecord) -> Parts | None:
@@ -101,17 +110,21 @@ def q_histogram(crate: CalorimeterRecord) -> Parts | None:
 
 
 class CrateKind(NamedTuple):
-    """A kind of bank that every crate may send: prefix of the name, word type, and what fills it."""
+    """A kind of bank that every crate may send: prefix of the name, word type, what fills it, and how large it is.
+
+    The size is that of the parts where these are a sequence.
+    """
 
     prefix: str
     tid: Tid
-    parts: Callable[[CalorimeterRecord], Parts | None]
+    parts: Callable[[CalorimeterRecord], Iterable[Buffer] | None]
+    size: Callable[[CalorimeterRecord], int] = lambda _: -1
 
 
 CRATE_KINDS = (
     CrateKind("CP", Tid.FLOAT, pedestals),
     CrateKind("CS", Tid.DWORD, calo_sum),
-    CrateKind("CT", Tid.SHORT, islands),
+    CrateKind("CT", Tid.SHORT, islands, island_bytes),
     CrateKind("CQ", Tid.DWORD, q_histogram),
 )
 
@@ -147,4 +160,4 @@ def _physics(number: int, fill: FillRecord) -> Iterator[Bank]:
     for kind in CRATE_KINDS:
         parts = kind.parts(crate)
         if parts is not None:
-            yield Bank(f"{kind.prefix}{number:02d}", kind.tid, parts)
+            yield Bank(f"{kind.prefix}{number:02d}", kind.tid, parts, kind.size(crate))

@@ -8,7 +8,7 @@ import numpy as np
 from gm2sim.raw import asynchronous, wfd5
 from gm2sim.raw.amc13 import Frame, cdf_header
 from gm2sim.raw.midas import Bank, Buffer, Tid
-from gm2sim.raw.payload import Payload, Words, joined, sealed
+from gm2sim.raw.payload import Payload, Words, joined, made
 from gm2sim.raw.record import CRYSTALS, FillRecord
 from gm2sim.raw.trigger import Trigger
 from gm2sim.raw.wfd5 import Digitiser
@@ -70,14 +70,13 @@ class Answer:
         yield Bank(f"{family}Z{self._crate:02d}", Tid.DWORD, self._frame_words(1), _WORD)
 
     def _sent(self) -> Iterator[Buffer]:
-        """The payloads; each is overwritten by the next."""
+        """The payloads in parts; each payload is overwritten by the next."""
         room = np.empty(max(one.board.words for one in self._payloads), ">u8")
         for place, one in enumerate(self._payloads):
-            payload = sealed(one, self._trigger, room)
-            self._frame.take(place, payload.words, payload.sums)
+            words = one.make(self._trigger, room)
+            yield from self._frame.take(place, words)
             if isinstance(one, Digitiser):
-                self._heads.append(one.picked(payload.words))
-            yield payload.bytes
+                self._heads.append(one.picked(words))
 
     def _frame_words(self, which: int) -> Iterator[Buffer]:
         if self._closed is None:
@@ -154,7 +153,10 @@ def answers(fill: FillRecord, trigger: Trigger) -> dict[int, Answering]:
 
 
 def timing(crate: int, fill: FillRecord, answer: Answering) -> Bank:
-    """xCnn: the header as received, then when each step of the readout was done, and numbers of the event."""
+    """xCnn: the header as received, then when each step of the readout was done, and numbers of the event.
+
+    The crate counts all events, also those for which it has nothing to send.
+    """
     words = np.zeros(_TIMING_WORDS, "<u8")
     words[:1] = np.frombuffer(answer.header, "<u8")
     header = _STEP
@@ -170,13 +172,9 @@ def timing(crate: int, fill: FillRecord, answer: Answering) -> Bank:
 def small_event(source: int, trigger: Trigger, boards: Sequence[Payload]) -> tuple[Buffer, Buffer, Buffer]:
     """Payloads, frame and trailer of a crate that sends little, as they are kept in three banks."""
     frame = Frame(source, trigger, [one.board for one in boards])
-    sent = []
-    for place, one in enumerate(boards):
-        payload = sealed(one, trigger)
-        frame.take(place, payload.words, payload.sums)
-        sent.append(payload.words)
+    sent = b"".join(part for place, one in enumerate(boards) for part in frame.take(place, made(one, trigger)))
     words, last = frame.close()
-    return joined(sent).data.cast("B"), words.data.cast("B"), last.data.cast("B")
+    return sent, words.data.cast("B"), last.data.cast("B")
 
 
 def _put(found: dict[int, Answering], crate: int, answer: Answering) -> None:

@@ -7,6 +7,7 @@ powers of x.
 """
 
 import zlib
+from collections.abc import Iterator
 from functools import cache, lru_cache
 
 import numpy as np
@@ -110,8 +111,8 @@ def _product(a: int, b: int) -> int:
     return result
 
 
-def seal(words: NDArray[np.uint64], piece: int) -> list[int]:
-    """Put the CRC-32 of a payload into its last word.
+def sealing(words: NDArray[np.uint64], piece: int) -> Iterator[tuple[int, int, list[int]]]:
+    """Put the CRC-32 of a payload into its last word, a part of the cache's size at a time.
 
     Parameters
     ----------
@@ -120,24 +121,26 @@ def seal(words: NDArray[np.uint64], piece: int) -> list[int]:
     piece : int
         Words a piece.
 
-    Returns
-    -------
-    list of int
-        CRC-32 of each piece with the last word in place, over the words' numeric values, little-endian.
+    Yields
+    ------
+    begin, end : int
+        The words that are final now.
+    sums : list of int
+        CRC-32 of each piece among them, over the words' numeric values, little-endian.
     """
-    sums: list[int] = []
-    whole = 0
-    group = piece * _GROUP
-    for start in range(0, words.size - 1, group):
-        turned = words[start : min(start + group, words.size - 1)].astype("<u8").data.cast("B")
+    whole, last, step = 0, words.size - 1, piece * _GROUP
+    for begin in range(0, words.size, step):
+        end = min(begin + step, words.size)
+        turned = words[begin : min(end, last)].astype("<u8").data.cast("B")
+        sums = []
         for first in range(0, len(turned), 8 * piece):
             part = turned[first : first + 8 * piece]
             sums.append(zlib.crc32(part))
             whole = joined_crc32(whole, sums[-1], len(part))
-    last = int(words[-1])
-    last |= zlib.crc32(last.to_bytes(8, "little")[:4], whole) << 32
-    words[-1] = last
-    if (words.size - 1) % piece == 0:
-        sums.append(0)
-    sums[-1] = zlib.crc32(last.to_bytes(8, "little"), sums[-1])
-    return sums
+        if end > last:
+            sums += [0] if last % piece == 0 else []
+            value = int(words[last])
+            value |= zlib.crc32(value.to_bytes(8, "little")[:4], whole) << 32
+            words[last] = value
+            sums[-1] = zlib.crc32(value.to_bytes(8, "little"), sums[-1])
+        yield begin, end, sums

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gm2sim.raw.amc13 import Board, Frame
 from gm2sim.raw.midas import Buffer
-from gm2sim.raw.payload import END, HEAD, Words, head_words, last_word, sealed
+from gm2sim.raw.payload import END, HEAD, Words, head_words, last_word, made
 from gm2sim.raw.record import STRAWS_OF_STATION, StrawRecord
 from gm2sim.raw.trigger import Trigger
 
@@ -78,6 +78,7 @@ def straw_events(straws: StrawRecord, trigger: Trigger) -> Iterator[Buffer]:
 def _whole(source: int, trigger: Trigger, board: Fc7) -> Buffer:
     """The event of a crate of one board, as it was sent but for the order of bytes."""
     frame = Frame(source, trigger, [board.board])
-    payload = sealed(board, trigger)
-    frame.take(0, payload.words, payload.sums)
-    return frame.whole([payload.words]).astype("<u8").data.cast("B")
+    words = made(board, trigger)
+    for _ in frame.take(0, words):
+        pass
+    return frame.whole([words]).astype("<u8").data.cast("B")

@@ -1,14 +1,12 @@
 """What the payloads of all boards have in common: three words at their head and one at their end."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.raw.amc13 import PIECE, Board
-from gm2sim.raw.cyclic import seal
-from gm2sim.raw.midas import Buffer
+from gm2sim.raw.amc13 import Board
 from gm2sim.raw.trigger import Trigger
 
 HEAD, END = 3, 1  # words
@@ -17,18 +15,6 @@ ASYNCHRONOUS = 1 << 12
 MOST_WORDS = 2**20 - 1  # their number has 20 bits
 
 Words = NDArray[np.uint64]
-
-
-class Sealed(NamedTuple):
-    """A payload with its check sum, and those of its pieces."""
-
-    words: Words
-    sums: list[int]
-
-    @property
-    def bytes(self) -> Buffer:
-        """As it is sent."""
-        return self.words.data.cast("B")
 
 
 class Payload(Protocol):
@@ -42,18 +28,9 @@ class Payload(Protocol):
         """The words, at the begin of ``room``, which may hold anything; the last without its check sum."""
 
 
-def sealed(payload: Payload, trigger: Trigger, room: Words | None = None) -> Sealed:
-    """Make a payload and its check sums.
-
-    Parameters
-    ----------
-    payload : Payload
-    trigger : Trigger
-    room : big-endian uint64 array, optional
-        Memory to use, of the payload's size at least.
-    """
-    words = payload.make(trigger, np.empty(payload.board.words, ">u8") if room is None else room)
-    return Sealed(words, seal(words, PIECE))
+def made(payload: Payload, trigger: Trigger) -> Words:
+    """The words of a payload in memory of their own, the last without its check sum."""
+    return payload.make(trigger, np.empty(payload.board.words, ">u8"))
 
 
 def joined(parts: Sequence[Words]) -> Words:

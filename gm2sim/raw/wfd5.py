@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.raw.amc13 import Board
+from gm2sim.raw.amc13 import PIECE, Board
+from gm2sim.raw.cyclic import sealing
 from gm2sim.raw.midas import Buffer
-from gm2sim.raw.payload import END, HEAD, MARK, MOST_WORDS, Words, head_words, joined, last_word, sealed
+from gm2sim.raw.payload import END, HEAD, MARK, MOST_WORDS, Words, head_words, joined, last_word, made
 from gm2sim.raw.trigger import Trigger
 
 __all__ = ["Digitiser", "Trigger", "WaveformRecord", "digitisers", "payloads"]
@@ -239,4 +240,7 @@ def payloads(record: WaveformRecord, trigger: Trigger) -> Iterator[Buffer]:
     trigger : Trigger
     """
     for one in boards_of(record):
-        yield sealed(one, trigger).bytes
+        words = made(one, trigger)
+        for _ in sealing(words, PIECE):
+            pass
+        yield words.data.cast("B")

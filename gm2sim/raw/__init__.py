@@ -5,7 +5,11 @@ samples are views of the file. The reader shares no code with the writer: each i
 """
 
 from gm2sim.raw.check import Problem, check
-from gm2sim.raw.decode import Island, Islands, QHistogram, StrawWords, Trigger
+from gm2sim.raw.decode import Gps, Island, Islands, QHistogram, Timing, Trigger
+from gm2sim.raw.decode_amc13 import Amc13
+from gm2sim.raw.decode_async import Asynchronous, Pulses
+from gm2sim.raw.decode_boards import Board
+from gm2sim.raw.decode_fc7 import ClockCrate, StrawWords
 from gm2sim.raw.decode_waveforms import Waveforms
 from gm2sim.raw.dump import dump, dump_lines, ls
 from gm2sim.raw.errors import RawFormatError

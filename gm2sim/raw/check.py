@@ -10,9 +10,11 @@ import numpy as np
 
 from gm2sim.raw import decode
 from gm2sim.raw.checksum import Checksums
+from gm2sim.raw.decode_fc7 import straw_words
 from gm2sim.raw.decode_waveforms import sums_of, waveforms
 from gm2sim.raw.errors import RawFormatError
-from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, Event, RawBank, failure
+from gm2sim.raw.banks_of_event import RawBank, failure
+from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, Event
 from gm2sim.raw.reader import open_run
 
 _MAGIC = 0x494D
@@ -285,7 +287,7 @@ class _Walk:
 
     def straws(self, event: Event, bank: RawBank) -> Iterator[str]:
         """STRW: channels that exist, sorted by channel and time."""
-        found = decode.straw_words(bank.data, failure(self._path, bank))
+        found = straw_words(bank.data, failure(self._path, bank))
         if np.any((found.channel < 0) | (found.channel >= _STRAWS)):
             yield f"a hit of no straw: channels are 0 to {_STRAWS - 1}"
         order = found.channel.astype(np.int64) * 2**33 + found.tdc

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from gm2sim.errors import ConfigError, nearest
-from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, MESSAGE, Event, RawBank
+from gm2sim.raw.banks_of_event import RawBank
+from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, MESSAGE, Event
 from gm2sim.raw.reader import RawRun, open_run
 
 _KINDS = {BEGIN_OF_RUN: "begin of run", END_OF_RUN: "end of run", MESSAGE: "message"}

@@ -2,7 +2,8 @@
 
     python tests/raw/foreign.py FILE...
 
-Both readers are other people's programs and no part of this project. Two variables of the environment say where they are:
+Both readers are other people's programs and no part of this project. Two variables of the environment say where they
+are:
 
 GM2SIM_MIDAS_PYTHON
     The folder that holds ``midas``, the package of the MIDAS authors (its file_reader.py and what that imports).
@@ -53,10 +54,10 @@ class Comparison:
         for name, value in ours.items():
             self.same(f"{what} {name}", value, theirs.get(name))
 
-    def samples(self, what: str, ours: np.ndarray, theirs: np.ndarray) -> None:
-        self.counts["samples"] += ours.size
+    def numbers(self, kind: str, what: str, ours: np.ndarray, theirs: np.ndarray) -> None:
+        self.counts[kind] += ours.size
         if not np.array_equal(ours, theirs):
-            self._differ(f"{what}: other samples")
+            self._differ(f"{what}: other {kind}")
 
     def _differ(self, line: str) -> None:
         self.counts["differences"] += 1
@@ -106,13 +107,11 @@ def _midas_event(found: Comparison, event: Event, theirs: Any) -> None:
     found.same(f"{what} banks", [bank.name for bank in stored], list(theirs.banks))
     for bank in stored:
         found.counts["banks"] += 1
-        found.counts["bytes"] += bank.data.nbytes
         other = theirs.banks[bank.name]
         found.same(f"{what} {bank.name} type", bank.type, other.type)
         found.same(f"{what} {bank.name} size", bank.data.nbytes, other.size_bytes)
-        found.samples(
-            f"{what} {bank.name}", np.frombuffer(bank.data, "u1"), np.ascontiguousarray(other.data).view("u1")
-        )
+        content = np.ascontiguousarray(other.data).view("u1")
+        found.numbers("bytes", f"{what} {bank.name}", np.frombuffer(bank.data, "u1"), content)
 
 
 def _midas_tuples(found: Comparison, event: Event, theirs: Any) -> None:
@@ -135,7 +134,7 @@ def _leaves(tree: Any) -> Iterator[Any]:
 
 
 def with_unpacker(path: Path, program: Path) -> Comparison:
-    """Compare with the unpacker: event and bank headers, checksums of all bytes, every field and sample of the boards."""
+    """Compare with the unpacker: event and bank headers, sums of all bytes, every field and sample of the boards."""
     found = Comparison()
     with subprocess.Popen([program, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -165,8 +164,8 @@ def _records(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
 def _unpacked_event(found: Comparison, event: Event, lines: Iterator[dict[str, Any]]) -> None:
     found.counts["events"] += 1
     stored = list(event.walk())
-    head = {"kind": "event", "id": event.event_id, "mask": event.trigger_mask, "serial": event.serial, "time": event.time,
-            "size": event.payload.nbytes, "flags": event.flags, "error": 0, "banks": len(stored),
+    head = {"kind": "event", "id": event.event_id, "mask": event.trigger_mask, "serial": event.serial,
+            "time": event.time, "size": event.payload.nbytes, "flags": event.flags, "error": 0, "banks": len(stored),
             "crc": 0 if event.has_banks else zlib.crc32(event.payload)}  # fmt: skip
     found.fields(f"event {event.serial}", head, next(lines))
     for bank in stored:
@@ -194,9 +193,10 @@ def _unpacked_event(found: Comparison, event: Event, lines: Iterator[dict[str, A
 
 def _head(head: BoardHead) -> dict[str, Any]:
     major, minor, patch = head.firmware
-    return {"slot": head.slot, "trigger": head.trigger, "clock": head.clock, "length": head.words, "type": head.fill_type,
-            "board_type": head.board_type, "board_id": head.board_id, "alarms": head.raw[1] >> 54 & 15, "empty": head.empty,
-            "major": major, "minor": minor, "patch": patch, "crc": head.crc, "trailer_trigger": head.raw[3] >> 24 & 255,
+    return {"slot": head.slot, "trigger": head.trigger, "clock": head.clock, "length": head.words,
+            "type": head.fill_type, "board_type": head.board_type, "board_id": head.board_id,
+            "alarms": head.raw[1] >> 54 & 15, "empty": head.empty, "major": major, "minor": minor, "patch": patch,
+            "crc": head.crc, "trailer_trigger": head.raw[3] >> 24 & 255,
             "trailer_length": head.raw[3] & 0xFFFFF}  # fmt: skip
 
 
@@ -214,8 +214,9 @@ def _boards(found: Comparison, what: str, event: Event, bank: RawBank, lines: It
     found.same(f"{what} channels", [5 * (board.head.slot - 1) + one.number for board, one in own], list(whole.channels))
     for board, one in own:
         where = {"slot": board.head.slot, "tag": one.number, **crate}
-        head = {"waveforms": one.waveforms, "gap": one.gap, "trigger": one.raw[1] & 0xFFFFFF, "type": one.raw[1] >> 24 & 7,
-                "bursts": one.length // 8, "address": one.address, "passed": one.intact, "check": list(one.raw[4:7])}  # fmt: skip
+        head = {"waveforms": one.waveforms, "gap": one.gap, "trigger": one.raw[1] & 0xFFFFFF,
+                "type": one.raw[1] >> 24 & 7, "bursts": one.length // 8, "address": one.address, "passed": one.intact,
+                "check": list(one.raw[4:7])}  # fmt: skip
         found.fields(
             f"{what} slot {board.head.slot} channel {one.number}", {"kind": "channel", **where, **head}, next(lines)
         )
@@ -231,21 +232,22 @@ def _boards(found: Comparison, what: str, event: Event, bank: RawBank, lines: It
                 **crate,
             }
             found.fields(named, {"kind": "waveform", **head, **_waveform(board, one, index)}, theirs)
-            found.samples(named, trace, theirs["trace"])
+            found.numbers("samples", named, trace, theirs["trace"])
 
 
 def _waveform(board: Board, one: Channel, index: int) -> dict[str, int]:
     place = one.first + 2 + index * one.step
     first, second = board.words[place : place + 2].tolist()
-    return {"waveforms": first >> 52, "address": first >> 26 & 0x3FFFFFF, "type": first >> 23 & 7, "bursts": first & 0x7FFFFF,
-            "tag": second >> 34 & 0xFFF, "gap": second >> 12 & 0x3FFFFF, "index": index}  # fmt: skip
+    return {"waveforms": first >> 52, "address": first >> 26 & 0x3FFFFFF, "type": first >> 23 & 7,
+            "bursts": first & 0x7FFFFF, "tag": second >> 34 & 0xFFF, "gap": second >> 12 & 0x3FFFFF,
+            "index": index}  # fmt: skip
 
 
 def _pulses(found: Comparison, what: str, event: Event, bank: RawBank, lines: Iterator[dict[str, Any]]) -> None:
     for board in async_boards(bank.data, failure(event.path, bank)):
         found.fields(f"{what} slot {board.head.slot}", _board(board.head), next(lines))
         for one in board.channels:
-            tag = (one.channel) % 5
+            tag = one.channel % 5
             named = f"{what} slot {board.head.slot} channel {tag}"
             bursts = sum(samples.size for samples in one.samples) // 8
             head = {"tag": tag, "pulses": len(one.samples), "before": one.before, "bursts": bursts, "type": 4}
@@ -254,7 +256,7 @@ def _pulses(found: Comparison, what: str, event: Event, bank: RawBank, lines: It
                 theirs = next(lines)
                 own = {"tag": tag, "index": index, "time": time, "class": 0, "alarms": tag >> 1, "samples": trace.size}
                 found.fields(f"{named} pulse {index}", {"kind": "pulse", **own}, theirs)
-                found.samples(f"{named} pulse {index}", trace, theirs["trace"])
+                found.numbers("samples", f"{named} pulse {index}", trace, theirs["trace"])
             theirs = next(lines)
             found.fields(named, {"kind": "async trailer", "passed": 1}, theirs)
             found.same(f"{named} check sum", list(one.checksum), theirs["check"][:2])
@@ -272,8 +274,9 @@ def _public_loop(found: Comparison, path: Path, program: Path) -> None:
         all_boards = [board for bank in sent for board in bank]
         channels = [one for board in all_boards for one in board.channels]
         waves = sum(one.waveforms for one in channels)
-        own = {"serial": event.serial, "WFD5HeaderCollection": len(all_boards), "ChannelHeaderCollection": len(channels),
-               "WaveformHeaderCollection": waves, "WaveformCollection": waves, "FC7HeaderCollection": 0}  # fmt: skip
+        own = {"serial": event.serial, "WFD5HeaderCollection": len(all_boards),
+               "ChannelHeaderCollection": len(channels), "WaveformHeaderCollection": waves,
+               "WaveformCollection": waves, "FC7HeaderCollection": 0}  # fmt: skip
         found.fields(f"collections of event {event.serial}", own, line)
 
 

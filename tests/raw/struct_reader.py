@@ -26,10 +26,11 @@ BOARD = ("slot 59-56 trigger 55-32 clock_high 31-20 words 19-0",
          "bit11 11-11 low11 10-0", "major 23-16 minor 15-8 patch 7-0")  # fmt: skip
 CHANNEL = ("mark 63-62 zero 61-58 channel 57-46 gap 45-24 traces 23-12 address_high 11-0",
            "address_low 63-50 bursts 49-27 type 26-24 trigger 23-0")  # fmt: skip
-TRACE = ("traces 63-52 address 51-26 zero 25-25 type 24-23 bursts 22-0", "mark 63-62 channel 45-34 gap 33-12 number 11-0")
+TRACE = ("traces 63-52 address 51-26 zero 25-25 type 24-23 bursts 22-0",
+         "mark 63-62 zero 61-46 channel 45-34 gap 33-12 number 11-0")  # fmt: skip
 LATE_CHANNEL = ("mark 63-62 zero 61-58 channel 57-46 traces 38-16 before 15-0", "bursts 49-27 type 26-24 trigger 23-0")
-LATE_TRACE = ("low12 63-52 address 51-26 type 25-23 before 22-11 bursts 10-0",
-              "mark 63-62 channel 61-57 length_class 56-55 time 54-11 low11 10-0")  # fmt: skip
+LATE_TRACE = ("number_low 63-52 address 51-26 type 25-23 before 22-11 bursts 10-0",
+              "mark 63-62 channel 61-57 length_class 56-55 time 54-11 number_high 10-0")  # fmt: skip
 CHANNEL_END = ("check_low 63-0", "check_high 63-0", "differs 63-32 readout 31-0")
 BOARD_END = "crc 63-32 trigger 31-24 zero 23-20 words 19-0"
 STRAWS = ("version 63-32 hits 31-0", "bin_ps 63-32 zero 31-0")
@@ -66,7 +67,7 @@ def banks(body: bytes) -> Iterator[Fields]:
     while at < len(body):
         name, kind, size = struct.unpack_from("<4sII", body, at)
         data, padding = body[at + 12 : at + 12 + size], body[at + 12 + size : at + 12 + size + -size % 8]
-        assert len(data) == size and padding == bytes(-size % 8)
+        assert (len(data), padding) == (size, bytes(-size % 8))
         yield {"name": name.decode(), "type": kind, "data": data, "content": content(name.decode(), data)}
         at += 12 + size + len(padding)
 
@@ -81,20 +82,15 @@ def content(name: str, data: bytes) -> Any:
         title, kind, size = struct.unpack_from("<4sII", inner)
         assert (title.decode(), size) == (name[0].upper() + name[1:], len(inner) - 12)
         return {"type": kind, "data": inner[12:], "content": content(title.decode(), inner[12:])}
-    if name in ("TRIG", "GPS0"):
-        return struct.unpack("<8I", data)
-    letter = name[3] if name[:3] == "TTC" else name[1]
-    if letter == "P" or letter == "S":
-        return struct.unpack(f"<{len(data) // 4}{'f' if letter == 'P' else 'I'}", data)
-    if letter == "Q":
-        return {"head": struct.unpack_from("<7I", data), "counts": struct.unpack_from(f"<{len(data) // 4 - 7}i", data, 28)}
-    if letter == "C":
-        return (*struct.unpack_from(">Q", data), *struct.unpack_from("<21Q", data, 8))
+    letter, count = name[3] if name[:3] == "TTC" else name[1], len(data) // 4
+    formats = {"P": f"<{count}f", "S": f"<{count}I", "Q": f"<7I{count - 7}i", "C": "<22Q"}
+    if name in ("TRIG", "GPS0") or letter in formats:
+        return struct.unpack(formats[letter] if name[2:].isdecimal() else "<8I", data)
     if letter == "T" and name != "STRW":
         return islands(data)
-    words = struct.unpack(f"{'<' if name == 'STRW' else '>'}{len(data) // 8}Q", data)
     if name == "STRW":
-        return straws(words)
+        return straws(struct.unpack(f"<{len(data) // 8}Q", data))
+    words = struct.unpack(f">{len(data) // 8}Q", data)
     if letter == "Z":
         return [cut(word, CDF_END) for word in words]
     return heads(words) if letter == "A" else list(payloads(words, None if letter == "B" and name != "TTCB" else data))
@@ -116,7 +112,8 @@ def heads(words: Words) -> Fields:
     while at < len(words):
         block = cut(words[at], BLOCK)
         end = at + 1 + block["boards"]
-        blocks.append({**block, "amc": [cut(word, AMC) for word in words[at + 1 : end]], "end": cut(words[end], BLOCK_END)})
+        amc = [cut(word, AMC) for word in words[at + 1 : end]]
+        blocks.append({**block, "amc": amc, "end": cut(words[end], BLOCK_END)})
         at = end + 1
     return {"cdf": cut(words[0], CDF), "blocks": blocks}
 
@@ -133,9 +130,10 @@ def payloads(words: Words, data: bytes | None) -> Iterator[Fields]:
             at += 2
             for _ in range(channel[0]["traces"] if data is not None else 1):
                 trace = cut_all(words[at : at + 2], LATE_TRACE if late else TRACE)
-                size = trace[0]["bursts"] if data is not None else 0
-                traces.append({"head": trace, "samples": struct.unpack_from(f"<{8 * size}h", data or b"", 8 * (at + 2) if size else 0)})
-                at += 2 + 2 * size
+                at, size = at + 2, 0 if data is None else trace[0]["bursts"]
+                samples = struct.unpack_from(f"<{8 * size}h", data or b"", 8 * at) if size else ()
+                traces.append({"head": trace, "samples": samples})
+                at += 2 * size
             channels.append({"head": channel, "traces": traces, "end": cut_all(words[at : at + 3], CHANNEL_END)})
             at += 3
         yield {"head": board, "channels": channels, "end": cut(words[at], BOARD_END), "words": words[first : at + 1]}
@@ -154,7 +152,7 @@ def straws(words: Words) -> list[Fields]:
             at += 3 + size
             blocks.append({**block, "amc": [amc], "end": cut(words[at], BLOCK_END)})
         end, at = cut(words[at + 1], CDF_END), at + 2
-        assert end["words"] == at - start and len(payload) == blocks[0]["amc"][0]["size"]
+        assert (end["words"], blocks[0]["amc"][0]["size"]) == (at - start, len(payload))
         head, body = cut_all(payload[:3], BOARD), cut_all(payload[3:5], STRAWS)
         hits = [cut(word, HIT) for word in payload[5:-1]]
         found.append({"cdf": cdf, "blocks": blocks, "head": head, "body": body, "hits": hits,

@@ -4,6 +4,7 @@ Writing: :class:`RunWriter` takes :class:`FillRecord` objects. Reading: :func:`o
 samples are views of the file. The reader shares no code with the writer: each is a check of the other.
 """
 
+from gm2sim.raw.asynchronous import AsynchronousRecord
 from gm2sim.raw.check import Problem, check
 from gm2sim.raw.decode import Gps, Island, Islands, QHistogram, Timing, Trigger
 from gm2sim.raw.decode_amc13 import Amc13
@@ -14,13 +15,15 @@ from gm2sim.raw.decode_waveforms import Waveforms
 from gm2sim.raw.dump import dump, dump_lines, ls
 from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.event import Event
-from gm2sim.raw.odb import Readout, run_tree
+from gm2sim.raw.odb import run_tree
+from gm2sim.raw.odb_settings import Readout
 from gm2sim.raw.reader import RawRun, open_run
 from gm2sim.raw.record import CalorimeterRecord, FillRecord, HistogramRecord, StrawRecord
 from gm2sim.raw.wfd5 import WaveformRecord
 from gm2sim.raw.writer import RunWriter, WrittenFile
 
 __all__ = [
+    "AsynchronousRecord",
     "CalorimeterRecord",
     "Event",
     "FillRecord",

@@ -161,7 +161,7 @@ class Banks(Mapping[str, RawBank]):
         for digits in list(self._closed):
             self._open(digits)
         for name in self._order:
-            yield from self._inside[name] if name in self._inside else (name,)
+            yield from self._inside.get(name, [name])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -50,7 +50,8 @@ def _folded(row: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if row.size <= _PERIOD:
         return row
     filled = np.concatenate([np.zeros(-row.size % _PERIOD, np.uint8), row])
-    return np.bitwise_xor.reduce(filled.reshape(-1, _PERIOD), axis=0)
+    folded: NDArray[np.uint8] = np.bitwise_xor.reduce(filled.reshape(-1, _PERIOD), axis=0)
+    return folded
 
 
 @cache

@@ -92,6 +92,16 @@ class Islands:
     def __iter__(self) -> Iterator[Island]:
         return (self[i] for i in range(len(self)))
 
+    @property
+    def extremes(self) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """Lowest and highest sample of each island, arrays (k,) [ADC counts]."""
+        # Headers of four words lie between the islands: what is found in them is left out again.
+        bounds = np.stack([np.array(self._first) - 4, np.array(self._first)], axis=1).ravel().astype(np.intp)
+        if not self._first:
+            return self._words[:0], self._words[:0]
+        low, high = (find.reduceat(self._words, bounds)[1::2] for find in (np.minimum, np.maximum))
+        return low, high
+
 
 class QHistogram(NamedTuple):
     """The Q-method histogram of one calorimeter.

@@ -114,7 +114,7 @@ def async_boards(data: memoryview, fail: Fail) -> list[AsyncBoard]:
     return found
 
 
-def async_sum(board: AsyncBoard, words: NDArray[np.uint64], one: Pulses) -> tuple[int, int]:
+def async_sum(words: NDArray[np.uint64], one: Pulses) -> tuple[int, int]:
     """Exclusive or of a channel's headers and bursts in 128-bit units, from the little-endian words of its board."""
     sums = words[one.first : one.first + CHANNEL_HEAD].copy()
     place = one.first + CHANNEL_HEAD

@@ -246,7 +246,9 @@ def _channels(head: BoardHead, words: NDArray[np.uint64], fail: Fail) -> Iterato
         one = _channel(number, at, tuple(words[at : at + 4].tolist()))
         _header(one, head, place, fail)
         if one.end > words.size - 1:
-            fail(place, f"channel {number} claims {one.waveforms} waveforms of {one.length} samples, beyond its payload")
+            fail(
+                place, f"channel {number} claims {one.waveforms} waveforms of {one.length} samples, beyond its payload"
+            )
         yield _channel(number, at, (*one.raw, *words[one.trailer : one.end].tolist()))
         at = one.end
     if at != words.size - 1:

@@ -95,9 +95,9 @@ def straw_words(data: memoryview, fail: Fail) -> StrawWords:
     if len(widths) > 1:
         fail(0, f"stations with bins of {widths[0]} and {widths[1]} ps")
     hits = np.concatenate([np.empty(0, np.uint64), *(one.hits for one in events)])
-    station = np.concatenate([np.empty(0, np.int32), *(np.full(one.hits.size, one.station, np.int32) for one in events)])
+    stations = np.repeat([one.station for one in events], [one.hits.size for one in events]).astype(np.int32)
     return StrawWords(
-        (hits >> 48 & 0xFFF).astype(np.int32) + station * np.int32(_STATION_CHANNELS),
+        (hits >> 48 & 0xFFF).astype(np.int32) + stations * np.int32(_STATION_CHANNELS),
         (hits & 0xFFFFFFFF).astype(np.uint32).view(np.int32),
         widths[0] if widths else 0,
         (hits >> 32 & 0xFFFF).astype(np.int32),

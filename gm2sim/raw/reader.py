@@ -8,7 +8,7 @@ from typing import Any, Literal
 from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, Event
 from gm2sim.raw.resync import MAGIC, Lost, all_events, events_and_losses
-from gm2sim.raw.stream import open_source
+from gm2sim.raw.source import open_source
 
 Damaged = Literal["raise", "skip"]
 

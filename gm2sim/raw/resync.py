@@ -14,7 +14,7 @@ import numpy as np
 from gm2sim.raw.banks_of_event import LAYOUTS, TYPES
 from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, MESSAGE, Event
-from gm2sim.raw.stream import Source
+from gm2sim.raw.source import Source
 
 MAGIC = 0x494D  # trigger mask of begin and end of run
 _HEAD = 16  # bytes of an event header

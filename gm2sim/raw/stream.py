@@ -1,135 +1,129 @@
-"""Bytes of a raw file as they are, mapped into memory or inflated: a window that moves forward."""
+"""The bytes of a raw file on their way to the disk: plain, gzip or LZ4 by the name of the file, and summed.
 
-import bz2
-import gzip
-import mmap
+The same content gives the same file: a gzip member without name and time, an LZ4 frame of independent blocks.
+"""
+
+import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, Protocol
 
 import lz4.frame
 
-from gm2sim.raw.errors import RawFormatError
+from gm2sim.raw.checksum import Checksums
 
-_PIECE = 1 << 20  # a compressed event is read in such pieces: a false size allocates nothing
-_BOMB_RATIO, _BOMB_BYTES = 200, 64 << 20  # waveforms compress by 2 to 4
-_OPENERS = {".gz": gzip.open, ".lz4": lz4.frame.open, ".bz2": bz2.open}
+SUFFIXES = {"none": ".mid", "gz": ".mid.gz", "lz4": ".mid.lz4"}
+"""End of a raw file's name by the way it is compressed."""
+
+_BLOCK = 1 << 18  # bytes handed to one system call: few calls, and small enough for a core's cache
+_GZIP = 16 + zlib.MAX_WBITS  # zlib's way to ask for a gzip header, which it leaves without name and time
+_LEVEL = 1  # noise compresses hardly better with more work
 
 
-class Source(Protocol):
-    """Where a reader takes its bytes from.
+class _Coder(Protocol):
+    """Turns the content into the bytes of the file."""
+
+    def compress(self, data: Any, /) -> bytes:
+        """What is ready of the content up to here."""
+
+    def flush(self) -> bytes:
+        """The rest."""
+
+
+class _Lz4:
+    """An LZ4 frame: independent blocks of 4 MiB, with a check sum of the content."""
+
+    def __init__(self) -> None:
+        self._frame = lz4.frame.LZ4FrameCompressor(
+            block_size=lz4.frame.BLOCKSIZE_MAX4MB, block_linked=False, content_checksum=True
+        )
+        self._head = self._frame.begin()
+
+    def compress(self, data: Any, /) -> bytes:
+        head, self._head = self._head, b""
+        return bytes(head + self._frame.compress(data))
+
+    def flush(self) -> bytes:
+        return bytes(self._head + self._frame.flush())
+
+
+def _gzip() -> _Coder:
+    return zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+
+
+_CODERS: dict[str, Callable[[], _Coder]] = {".gz": _gzip, ".lz4": _Lz4}
+
+
+class Stream:
+    """A file that is being written.
+
+    Parameters
+    ----------
+    path : Path
+        Where to; an existing file is emptied.
+    suffix : str
+        ``.gz``, ``.lz4`` or anything else for plain bytes.
 
     Attributes
     ----------
-    end : int or None
-        Bytes of the whole, once they are known.
-    """
-
-    end: int | None
-
-    def peek(self, place: int, size: int) -> memoryview:
-        """Up to ``size`` bytes from ``place`` on; fewer at the end of the file."""
-
-    def take(self, place: int, size: int) -> memoryview:
-        """The same, to keep: views of it stay good. What is before its end may be forgotten."""
-
-    def back(self, place: int, head: bytes, taken: memoryview) -> None:
-        """Give back what was taken last, and what was before it from ``place`` on: it will be looked at again."""
-
-    def close(self) -> None:
-        """Let go of the file; what was taken stays good."""
-
-
-def open_source(path: Path) -> Source:
-    """The bytes of a raw file by its name: ``.mid.gz``, ``.mid.lz4`` and ``.mid.bz2`` inflated, others mapped.
+    sums : Checksums
+        Of the file as it lies on the disk.
+    content : int
+        Bytes taken in.
 
     Raises
     ------
-    FileNotFoundError
-    RawFormatError
-        The file is empty.
+    OSError
+        From this and every method.
     """
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        if size == 0:
-            raise RawFormatError(path, 0, "", "the file is empty")
-        if path.suffix not in _OPENERS:
-            return _Mapped(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
-    return _Inflated(path)
 
+    def __init__(self, path: Path, suffix: str) -> None:
+        self.sums = Checksums()
+        self.content = 0
+        self._coder = _CODERS[suffix]() if suffix in _CODERS else None
+        self._block = memoryview(bytearray(_BLOCK))
+        self._filled = 0
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
 
-class _Mapped:
-    """A file in memory: everything is a view."""
+    def write(self, piece: bytes | memoryview) -> None:
+        """Take in a piece: small ones, which the cache holds, are gathered, big ones pass as they are."""
+        size = len(piece)
+        self.content += size
+        if self._filled + size > _BLOCK:
+            self.flush()
+        if size > _BLOCK:
+            view = memoryview(piece)
+            for first in range(0, size, _BLOCK):
+                self._emit(view[first : first + _BLOCK])
+        else:
+            self._block[self._filled : self._filled + size] = piece
+            self._filled += size
 
-    def __init__(self, content: memoryview) -> None:
-        self._content = content
-        self.end: int | None = content.nbytes
+    def flush(self) -> None:
+        """Hand on what was gathered; a coder may keep some of it."""
+        filled, self._filled = self._filled, 0
+        if filled:
+            self._emit(self._block[:filled])
 
-    def peek(self, place: int, size: int) -> memoryview:
-        return self._content[place : place + size]
-
-    take = peek
-
-    def back(self, place: int, head: bytes, taken: memoryview) -> None:
-        """Nothing is forgotten."""
-
-    def close(self) -> None:
-        """Views keep the mapping open."""
-
-
-class _Inflated:
-    """A compressed file: bytes from ``_base`` on are kept in a buffer, the rest is still to come."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._compressed: BinaryIO = path.open("rb")
-        self._stream = _OPENERS[path.suffix](self._compressed)
-        self._buffer = bytearray()
-        self._base = 0
-        self.end: int | None = None
-
-    def peek(self, place: int, size: int) -> memoryview:
-        self._forget(place)
-        self._grow(self._buffer, size)
-        return memoryview(self._buffer[:size])
-
-    def take(self, place: int, size: int) -> memoryview:
-        self._forget(place)
-        content = self._buffer[:size]
-        del self._buffer[:size]
-        self._base += len(content)
-        self._grow(content, size)
-        self._base = place + len(content)
-        return memoryview(content).toreadonly()
-
-    def back(self, place: int, head: bytes, taken: memoryview) -> None:
-        self._buffer[:0] = head + taken
-        self._base = place
+    def finish(self) -> None:
+        """Everything onto the disk, and close."""
+        self.flush()
+        if self._coder is not None:
+            self._store(memoryview(self._coder.flush()))
+        os.fsync(self._handle)
+        self.close()
 
     def close(self) -> None:
-        self._stream.close()
-        self._compressed.close()
+        """Give the file back, whatever is in it; twice does no harm."""
+        if self._handle >= 0:
+            handle, self._handle = self._handle, -1
+            os.close(handle)
 
-    def _forget(self, place: int) -> None:
-        del self._buffer[: place - self._base]
-        self._base = place
+    def _emit(self, data: memoryview) -> None:
+        self._store(data if self._coder is None else memoryview(self._coder.compress(data)))
 
-    def _grow(self, content: bytearray, size: int) -> None:
-        """Inflate until ``content``, which begins at the base, has ``size`` bytes or the file ends."""
-        start = self._base if content is self._buffer else self._base - len(content)
-        try:
-            while len(content) < size:
-                piece = self._stream.read(min(_PIECE, size - len(content)))
-                if not piece:
-                    self.end = start + len(content)
-                    return
-                content += piece
-                done = start + len(content)
-                if done > _BOMB_BYTES and done > _BOMB_RATIO * self._compressed.tell():
-                    what = f"expands more than {_BOMB_RATIO} times: no raw data does"
-                    raise RawFormatError(self._path, done, "", what)
-        except (EOFError, zlib.error, RuntimeError, OSError) as err:
-            if isinstance(err, OSError) and err.errno is not None:
-                raise
-            kind = self._path.suffix[1:].replace("gz", "gzip")
-            raise RawFormatError(self._path, start + len(content), "", f"damaged {kind} data ({err})") from None
+    def _store(self, data: memoryview) -> None:
+        self.sums.update(data)
+        while data:
+            data = data[os.write(self._handle, data) :]

@@ -26,8 +26,8 @@ FIRST_TRIGGER = 0xFFFFFD  # the low 24 bits roll over in the third event
 
 def write(path: Path, compression: str = "none", samples_per_fill: int = SAMPLES) -> Path:
     """Seven events: muons whose samples are kept or not, with a flush or not; laser; pedestals; asynchronous."""
-    readout = Readout(samples_per_fill=samples_per_fill, histogram_samples_per_bin=64, histogram_flush_fills=2, crates=2,
-                      compression=compression)  # fmt: skip
+    readout = Readout(samples_per_fill=samples_per_fill, histogram_samples_per_bin=64, histogram_flush_fills=2,
+                      crates=2, compression=compression)  # fmt: skip
     tree = run_tree(
         17, 3, START, readout, {"note": 'äöü µ \\ " /', "small": 5e-324}, stations=(0, 1), suffix=path.suffix
     )

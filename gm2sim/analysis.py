@@ -9,6 +9,7 @@ from gm2sim.config import Config, ConfigError, load
 from gm2sim.machine import layout, quad_settings
 from gm2sim.methods import Method, closed_form_asymmetry, event_histogram
 from gm2sim.pileup import PileupSettings
+from gm2sim.raw.stream import SUFFIXES
 from gm2sim.reco import Clusters, reconstruct
 from gm2sim.wiggle import (
     REFERENCE_FREQUENCY,
@@ -168,7 +169,7 @@ def configuration(folder: Path) -> Config:
 
 def raw_files(folder: Path) -> list[Path]:
     """Raw files of a run in order of subrun."""
-    found = sorted(Path(folder).glob("gm2_run*.mid"))
+    found = sorted(path for suffix in SUFFIXES.values() for path in Path(folder).glob(f"gm2_run*{suffix}"))
     if not found:
         raise ConfigError(f"'{folder}' holds no raw file gm2_run*.mid: simulate with gm2sim run first")
     return found

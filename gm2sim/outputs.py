@@ -11,10 +11,11 @@ import tomli_w
 from gm2sim import __version__
 from gm2sim.atomic import sha256, write_json, write_text
 from gm2sim.config import Config, ConfigError
+from gm2sim.raw.stream import SUFFIXES
 
 METADATA_FORMAT = 1
 _OURS = (
-    "gm2_run*.mid",
+    *(f"gm2_run*{suffix}" for suffix in SUFFIXES.values()),
     "gm2_run*.truth.h5",
     "gm2_run*.json",
     ".gm2_run*.part",
@@ -34,11 +35,14 @@ class SubrunPaths:
     ----------
     folder : Path
     run, subrun : int
+    compression : str
+        Of the raw file, as ``daq.compression``.
     """
 
     folder: Path
     run: int
     subrun: int
+    compression: str = "none"
 
     @property
     def stem(self) -> str:
@@ -48,7 +52,7 @@ class SubrunPaths:
     @property
     def raw(self) -> Path:
         """The MIDAS file."""
-        return self.folder / f"{self.stem}.mid"
+        return self.folder / f"{self.stem}{SUFFIXES[self.compression]}"
 
     @property
     def truth(self) -> Path:
@@ -62,7 +66,8 @@ class SubrunPaths:
 
     def clear(self) -> None:
         """Remove what an interrupted or damaged attempt at this subrun left, temporary files too."""
-        for left_over in (self.metadata, self.raw, self.truth, *self.folder.glob(f".{self.stem}.*.part")):
+        raw = (self.folder / f"{self.stem}{suffix}" for suffix in SUFFIXES.values())
+        for left_over in (self.metadata, *raw, self.truth, *self.folder.glob(f".{self.stem}.*.part")):
             left_over.unlink(missing_ok=True)
 
 

@@ -77,7 +77,7 @@ def run(
         tally = Tally()
         todo = []
         for subrun in range(config.run.subruns):
-            paths = SubrunPaths(out, config.run.run, subrun)
+            paths = SubrunPaths(out, config.run.run, subrun, config.daq.compression)
             if not (resume and subrun_is_done(paths, config, setup.conditions.version)):
                 todo.append(paths)
             elif job.rank == 0:

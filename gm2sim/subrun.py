@@ -14,7 +14,9 @@ from gm2sim.chain import simulate_fill
 from gm2sim.config import RunError
 from gm2sim.monitors import monitor_settings
 from gm2sim.outputs import SubrunPaths, write_metadata
-from gm2sim.raw import RunWriter, run_tree
+from gm2sim.raw import FillRecord, RunWriter, run_tree
+from gm2sim.raw.record import STATIONS
+from gm2sim.raw.stream import SUFFIXES
 from gm2sim.records import (
     append_field,
     append_moments,
@@ -62,6 +64,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
     config = setup.config
     times = list(events(config, paths.subrun))
     begin, end = times[0], times[-1]
+    limit = config.daq.subrun_limit_mb * 1_000_000
     own = Tally()
     paths.clear()
     tree = run_tree(
@@ -71,11 +74,15 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
         readout(config, setup.calorimeters),
         simulation_tree(setup, preset),
         monitor_settings(setup) | laser_crate(config),
+        stations=range(STATIONS) if setup.designed is not None else (),
+        bin_ps=round(setup.straws.tdc_bin * 1e12),
+        suffix=SUFFIXES[config.daq.compression],
+        limit=limit,
     )
     histogram = setup.empty_histogram()
     with (
         TruthWriter(paths.truth, _truth_attributes(setup, paths, preset)) as truth,
-        RunWriter(paths.raw, paths.run, paths.subrun, tree) as raw,
+        RunWriter(paths.raw, paths.run, paths.subrun, tree, limit) as raw,
     ):
         append_field(truth, setup.ring.storage)
         for when in times:
@@ -84,7 +91,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
                 _muon_fill(setup, when, key, histogram, truth, raw, own, watch)
             else:
                 with own.stage("laser and pedestals"):
-                    raw.write_fill(calibration_fill(setup.after(when.since_begin), when, key))
+                    _write(raw, calibration_fill(setup.after(when.since_begin), when, key))
     if raw.written is None:
         raise RunError(f"'{paths.raw}' was not written")
     write_metadata(paths, config, {
@@ -119,7 +126,7 @@ def _muon_fill(
     digits, straws = fill.seen.digits, straw_record(fill.seen.straws, setup.straws)
     record = fill_record(digits, when, config, setup.calorimeters, flush=flush, waveforms=waveforms, straws=straws)
     with tally.stage("raw file"):
-        raw.write_fill(record)
+        _write(raw, record)
     with tally.stage("truth file"):
         append_truth(truth, when.serial, fill.muons, fill.snapshots, fill.seen)
         append_monitors(truth, when.serial, fill.monitors)
@@ -129,6 +136,16 @@ def _muon_fill(
         histogram[:] = 0
     if watch:
         watch.advance((tally.counts["muon_turns"] - before) / (time.perf_counter() - start))
+
+
+def _write(raw: RunWriter, record: FillRecord) -> None:
+    """Append an event, or say what to do when the file is full: how a run is cut into subruns is part of its plan."""
+    if not raw.room_for(record):
+        raise RunError(
+            f"'{raw.path}' would pass daq.subrun_limit_mb = {raw.limit // 1_000_000} with event {record.serial}: cut "
+            "the run into more subruns (run.subruns)"
+        )
+    raw.write_fill(record)
 
 
 def simulation_tree(setup: Setup, preset: str) -> dict[str, Any]:

@@ -67,6 +67,20 @@ class DaqSection(Section):
     pedestal_every: int = Field(
         8, ge=0, le=1_000_000, description="a look at the pedestals behind every so many fills of muons; 0 for none"
     )
+    async_every: int = Field(
+        16,
+        ge=0,
+        le=1600,
+        description="an asynchronous readout of the laser's monitors behind every so many fills of "
+        "muons, where there is a laser; 0 for none",
+    )
+    compression: Literal["none", "gz", "lz4"] = Field("none", description="of the raw file: .mid, .mid.gz or .mid.lz4")
+    frontend_compression: Literal["none", "event", "bank"] = Field(
+        "none", description="by the calorimeters' front ends: one FZ bank a crate, or bank by bank"
+    )
+    subrun_limit_mb: int = Field(
+        2000, ge=1, le=2_000_000, description="most content of a raw file; the experiment closed its subruns at 2 GB"
+    )
     q_flush_fills: int = Field(4, ge=1, le=1000, description="fills summed into one Q-method histogram")
     waveform_channels: tuple[Annotated[str, Field(pattern=r"^\d{1,2}:\d{1,2}$")], ...] = Field(
         (), description="channels (calorimeter:crystal) whose whole waveforms are kept in every fill"

@@ -19,18 +19,26 @@ from gm2sim.raw.odb import run_tree
 from gm2sim.raw.odb_settings import Readout
 from gm2sim.raw.reader import RawRun, open_run
 from gm2sim.raw.record import CalorimeterRecord, FillRecord, HistogramRecord, StrawRecord
+from gm2sim.raw.resync import Lost
 from gm2sim.raw.wfd5 import WaveformRecord
 from gm2sim.raw.writer import RunWriter, WrittenFile
 
 __all__ = [
+    "Amc13",
+    "Asynchronous",
     "AsynchronousRecord",
+    "Board",
     "CalorimeterRecord",
+    "ClockCrate",
     "Event",
     "FillRecord",
+    "Gps",
     "HistogramRecord",
     "Island",
     "Islands",
+    "Lost",
     "Problem",
+    "Pulses",
     "QHistogram",
     "RawFormatError",
     "RawRun",
@@ -38,6 +46,7 @@ __all__ = [
     "RunWriter",
     "StrawRecord",
     "StrawWords",
+    "Timing",
     "Trigger",
     "WaveformRecord",
     "Waveforms",

@@ -27,25 +27,25 @@ class RawBank:
         Name of the compressed bank that holds it, empty for one that lies in the file as it is.
     """
 
-    __slots__ = ("_data", "_open", "_type", "data_offset", "name", "offset", "packed_in")
+    __slots__ = ("_data", "_type", "_unpack", "data_offset", "name", "offset", "packed_in")
 
     def __init__(
         self,
         name: str,
-        type: int,
+        kind: int,
         offset: int,
         data_offset: int,
         data: memoryview,
         packed_in: str = "",
-        open: Callable[[], Inner] | None = None,
+        unpack: Callable[[], Inner] | None = None,
     ) -> None:
         self.name = name
         self.offset = offset
         self.data_offset = data_offset
         self.packed_in = packed_in
-        self._type = type
+        self._type = kind
         self._data = data
-        self._open = open
+        self._unpack = unpack
 
     def __repr__(self) -> str:
         return f"RawBank({self.name!r}, byte {self.offset})"
@@ -63,9 +63,9 @@ class RawBank:
         return self._data
 
     def _opened(self) -> None:
-        if self._open is not None:
-            self._type, self._data = self._open()
-            self._open = None
+        if self._unpack is not None:
+            self._type, self._data = self._unpack()
+            self._unpack = None
 
 
 def failure(path: Path, bank: RawBank) -> Fail:

@@ -39,12 +39,14 @@ class CrateCheck:
         self._path = path
         self._strict = strict
         self._trigger: Trigger | None = None
-        self._counters: dict[str, tuple[int, int]] = {}  # by crate: events, fills of muons
+        self._muon_fills = 0  # so far
+        self._ahead: dict[str, tuple[int, int]] = {}  # by crate: its counts of events and fills over those of the file
         self._turned: tuple[str, list[Payload]] = ("", [])
 
     def begin(self, event: Event, trigger: Trigger | None) -> None:
         """A new event; without its trigger only what fits together inside the banks is verified."""
         self._trigger = trigger if event.event_id == 1 else None
+        self._muon_fills += trigger is not None and trigger.kind == 1
         self._turned = ("", [])
 
     def problems(self, event: Event, bank: RawBank) -> Iterator[str]:
@@ -163,7 +165,7 @@ class CrateCheck:
         found = decode.timing(bank.data, fail)
         if not self._strict:
             return
-        crate, muons = bank.name[2:], bank.name[0] == "C"
+        crate = bank.name[2:]
         frame = event.banks.get(f"{bank.name[0]}A{crate}")
         if frame is not None and bytes(frame.data[:8]) != bytes(bank.data[:8]):
             yield "its CDF header is another than that of the AMC13"
@@ -173,12 +175,12 @@ class CrateCheck:
             yield "its readout begins before the trigger"
         if found.received != found.processed:
             yield f"event {found.received} of the crate became {found.processed} in processing"
-        last = self._counters.get(crate)
-        self._counters[crate] = (found.received, found.muon_fills)
-        if last is not None and (found.received, found.muon_fills) != (last[0] + 1, last[1] + muons):
+        # A crate need not send in every event, but it counts them all.
+        ahead = (found.received - event.serial, found.muon_fills - self._muon_fills)
+        if ahead != self._ahead.setdefault(crate, ahead):
             yield (
-                f"event {found.received}, fill {found.muon_fills} of muons of the crate, "
-                f"follows event {last[0]}, fill {last[1]}"
+                f"event {found.received} of the crate and fill {found.muon_fills} of muons: those before make it "
+                f"{self._ahead[crate][0] + event.serial} and {self._ahead[crate][1] + self._muon_fills}"
             )
 
     def _clock_boards(self, bank: RawBank, fail: Fail) -> Iterator[str]:

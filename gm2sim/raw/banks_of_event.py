@@ -1,16 +1,19 @@
 """The banks of an event: walked as they lie in the file, and by name as if the front end had compressed none."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
+from struct import Struct
 from typing import NoReturn
 
 from gm2sim.raw.decode import Fail
 from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.unpack import Inner, inflate, inner_bank, is_one_bank, is_whole_crate
 
-# Bank flags -> bytes of a bank header, bytes of its type and of its size.
-LAYOUTS = {0x01: (8, 2), 0x11: (12, 4), 0x31: (16, 4)}
+# Bank flags -> header of a bank: name, type, size.
+LAYOUTS = {0x01: Struct("<4sHH"), 0x11: Struct("<4sII"), 0x31: Struct("<4sIIxxxx")}
 TYPES = range(1, 19)
+_SIZES = Struct("<II")  # of all banks, flags
 
 
 class RawBank:
@@ -105,16 +108,15 @@ def walk(path: Path, start: int, payload: memoryview, whose: str) -> Iterator[Ra
     flags = int.from_bytes(payload[4:8], "little")
     if flags not in LAYOUTS:
         raise RawFormatError(path, start + 4, "", f"unknown bank format 0x{flags:x}")
-    header, width = LAYOUTS[flags]
+    layout = LAYOUTS[flags]
     place = 8
     while place < size:
-        head = bytes(payload[place : place + header])
-        name = printable(head[:4])
-        if len(head) < header:
-            raise RawFormatError(path, start + place, name, f"{len(head)} bytes cannot hold a bank header")
-        kind = int.from_bytes(head[4 : 4 + width], "little")
-        length = int.from_bytes(head[4 + width : 4 + 2 * width], "little")
-        data = place + header
+        data = place + layout.size
+        if data > size:
+            name = printable(bytes(payload[place : place + 4]))
+            raise RawFormatError(path, start + place, name, f"{size - place} bytes cannot hold a bank header")
+        raw, kind, length = layout.unpack_from(payload, place)
+        name = printable(raw)
         if kind not in TYPES:
             raise RawFormatError(path, start + place + 4, name, f"unknown type {kind}")
         if data + length > size:
@@ -124,6 +126,25 @@ def walk(path: Path, start: int, payload: memoryview, whose: str) -> Iterator[Ra
         place = data + length + -length % 8
         if place > size:
             raise RawFormatError(path, start + data + length, name, "its padding goes beyond the event's end")
+
+
+def fits(payload: memoryview) -> bool:
+    """Whether banks fill an event exactly, each with another name: what :func:`walk` would tell, without a word."""
+    if payload.nbytes < 8:
+        return False
+    banks, flags = _SIZES.unpack_from(payload)
+    if banks != payload.nbytes - 8 or flags not in LAYOUTS:
+        return False
+    unpack, header = LAYOUTS[flags].unpack_from, LAYOUTS[flags].size
+    names = set()
+    place = 8
+    while place + header <= payload.nbytes:
+        name, kind, length = unpack(payload, place)
+        if kind not in TYPES or name in names:
+            return False
+        names.add(name)
+        place += header + (length + 7 & ~7)
+    return place == payload.nbytes
 
 
 class Banks(Mapping[str, RawBank]):
@@ -145,9 +166,11 @@ class Banks(Mapping[str, RawBank]):
         self._inside: dict[str, list[str]] = {}
         self._order: list[str] = []  # names, FZnn in place of those it holds
         for bank in stored:
-            if is_whole_crate(bank.name) and bank.type == 1:
+            if bank.type != 1:
+                self._new(bank, self._known, bank.name)
+            elif is_whole_crate(bank.name):
                 self._new(bank, self._closed, bank.name[2:])
-            elif is_one_bank(bank.name) and bank.type == 1:
+            elif is_one_bank(bank.name):
                 self._new(self._lazily(bank), self._known, bank.name.upper())
             else:
                 self._new(bank, self._known, bank.name)
@@ -200,6 +223,7 @@ class Banks(Mapping[str, RawBank]):
         self._inside[outer.name] = list(found)
 
 
+@lru_cache(4096)
 def printable(name: bytes) -> str:
     """Name of a bank with what is no character as a number."""
     return "".join(chr(byte) if 0x20 < byte < 0x7F else f"\\x{byte:02x}" for byte in name)

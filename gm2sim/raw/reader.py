@@ -1,10 +1,12 @@
 """Opens a MIDAS raw file and gives its events; waveforms are views of the file, nothing is copied."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from gm2sim.raw.banks_of_event import fits
 from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, Event
 from gm2sim.raw.resync import MAGIC, Lost, all_events, events_and_losses
@@ -40,6 +42,7 @@ class RawRun:
             raise ValueError(f"damaged must be 'raise' or 'skip', got {damaged!r}")
         self._skip = damaged == "skip"
         self._lost: dict[int, Lost] = {}
+        self._last: Lost | None = None
         first = next(self.events(), None)
         self.odb: dict[str, Any]
         self.run: int
@@ -102,13 +105,14 @@ class RawRun:
             When reached: an event that the file does not hold whole, unless damaged ones are skipped.
         """
         source = open_source(self.path)
+        self._last = None
         try:
             if not self._skip:
                 yield from all_events(self.path, source)
                 return
             for one in events_and_losses(self.path, source):
                 if isinstance(one, Lost):
-                    self._lost[one.offset] = one
+                    self._note(one)
                 elif self._is_good(one):
                     yield one
         finally:
@@ -122,14 +126,22 @@ class RawRun:
                     what = f"a run event with mask 0x{event.trigger_mask:04x}, not 0x{MAGIC:04x}"
                     raise RawFormatError(event.path, event.offset, "", what)
                 return True
-            event.banks  # noqa: B018 - walks them
+            if not fits(event.payload):
+                event.banks  # noqa: B018 - says what does not fit
         except RawFormatError as err:
             self._lose(event, err)
             return False
         return True
 
     def _lose(self, event: Event, err: RawFormatError) -> None:
-        self._lost[event.offset] = Lost(event.offset, event.size, err.what, err.bank, event.serial)
+        self._note(Lost(event.offset, event.size, err.what, err.bank, event.serial))
+
+    def _note(self, lost: Lost) -> None:
+        """What is lost right behind a lost event belongs to it: its size was wrong by that."""
+        last = self._last
+        if last is not None and lost.offset == last.offset + last.size and lost.serial is None:
+            lost = replace(last, size=last.size + lost.size)
+        self._last = self._lost[lost.offset] = lost
 
 
 def open_run(path: Path | str, damaged: Damaged = "raise") -> RawRun:

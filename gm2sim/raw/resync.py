@@ -8,6 +8,7 @@ a bank format, and a first bank with a name and a type. More than 100 bits have 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from struct import Struct
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, MESSAGE, Event
 from gm2sim.raw.source import Source
 
 MAGIC = 0x494D  # trigger mask of begin and end of run
+_EVENT = Struct("<HHII")  # number, mask, serial, time
+_HEADS = Struct("<HHIIIII")  # and size; size of the banks, flags
 _HEAD = 16  # bytes of an event header
 _LOOK = 40  # bytes that are looked at: event header, sizes and flags, header of the first bank
 _WORDS = 6  # of four bytes, that are compared for all places at once
@@ -181,45 +184,35 @@ def _first_header(block: memoryview, base: int, end: int | None) -> int | None:
 
 
 def _leads_on(source: Source, place: int) -> bool:
+    """Whether another event begins at ``place``, or the file ends there."""
     head = bytes(source.peek(place, _LOOK))
-    if source.end is not None and len(head) >= _HEAD:
-        size = int.from_bytes(head[12:16], "little")
-        if place + _HEAD + size > source.end:
-            return False
-    return not head or _is_header(head, foreign=True)
+    if not head:
+        return True
+    if not _is_header(head, foreign=True):
+        return False
+    return source.end is None or place + _HEAD + int.from_bytes(head[12:16], "little") <= source.end
 
 
 def _is_header(head: bytes, foreign: bool = False) -> bool:
     """Whether an event begins so; ``foreign`` numbers and masks of data events are as good as our own."""
-    if len(head) < _HEAD:
+    if len(head) < _HEAD + 8:
         return False
-    number, mask = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
-    if number in (BEGIN_OF_RUN, END_OF_RUN):
-        return mask == MAGIC and head[16:17] in (b"{", b"<", b"")
-    if number == MESSAGE:
-        return foreign
-    if not foreign and (number, mask) != (1, 0):
+    number, mask, _, _, size, banks, flags = _HEADS.unpack_from(head)
+    if number in _TEXT:
+        return foreign if number == MESSAGE else mask == MAGIC and head[_HEAD] in b"{<"
+    if size != banks + 8 or flags not in LAYOUTS or not (foreign or (number, mask) == (1, 0)):
         return False
-    if not _sizes_agree(head) or int.from_bytes(head[20:24], "little") not in LAYOUTS:
-        return False
-    if int.from_bytes(head[16:20], "little") == 0:
+    if banks == 0:
         return True
-    _, width = LAYOUTS[int.from_bytes(head[20:24], "little")]
-    kind = int.from_bytes(head[28 : 28 + width], "little")
-    return len(head) == _LOOK and all(0x20 < byte < 0x7F for byte in head[24:28]) and kind in TYPES
+    if len(head) < _LOOK:
+        return False
+    name, kind, _ = LAYOUTS[flags].unpack_from(head, _HEAD + 8)
+    return kind in TYPES and name.isascii() and all(0x20 < byte < 0x7F for byte in name)
 
 
 def event_of(path: Path, place: int, head: bytes, payload: memoryview) -> Event:
     """The event whose header begins at byte ``place``."""
-    return Event(
-        path,
-        place,
-        int.from_bytes(head[:2], "little"),
-        int.from_bytes(head[2:4], "little"),
-        int.from_bytes(head[4:8], "little"),
-        int.from_bytes(head[8:12], "little"),
-        payload,
-    )
+    return Event(path, place, *_EVENT.unpack_from(head), payload)
 
 
 def _size(path: Path, place: int, head: bytes) -> int:
@@ -230,10 +223,10 @@ def _size(path: Path, place: int, head: bytes) -> int:
 
 def _sizes_agree(head: bytes) -> bool:
     """Whether an event of banks tells the same size twice, with flags of a known format."""
-    if int.from_bytes(head[:2], "little") in _TEXT or len(head) < _HEAD + 8:
+    if len(head) < _HEAD + 8:
         return False
-    size, banks = int.from_bytes(head[12:16], "little"), int.from_bytes(head[16:20], "little")
-    return size == banks + 8
+    number, _, _, _, size, banks, _ = _HEADS.unpack_from(head)
+    return number not in _TEXT and size == banks + 8
 
 
 def _is_whole_text(event: Event) -> bool:

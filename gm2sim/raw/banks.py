@@ -116,7 +116,9 @@ CRATE_KINDS = (
 )
 
 
-def fill_banks(fill: FillRecord, compression: Mapping[int, str] | None = None) -> Iterator[Bank]:
+def fill_banks(
+    fill: FillRecord, compression: Mapping[int, str] | None = None, numbers: Mapping[int, int] | None = None
+) -> Iterator[Bank]:
     """All banks of a fill in the order of the merged event: the master's, the trackers', then crate by crate.
 
     Parameters
@@ -124,6 +126,8 @@ def fill_banks(fill: FillRecord, compression: Mapping[int, str] | None = None) -
     fill : FillRecord
     compression : mapping, optional
         Crate -> how its front end compresses (:data:`gm2sim.raw.compress.MODES`).
+    numbers : mapping, optional
+        Crate -> events that it has sent before.
     """
     yield Bank("TRIG", Tid.DWORD, trigger(fill))
     yield Bank("GPS0", Tid.DWORD, gps(fill))
@@ -135,7 +139,8 @@ def fill_banks(fill: FillRecord, compression: Mapping[int, str] | None = None) -
     yield Bank("TTCB", Tid.SHORT, [bodies])
     yield Bank("TTCZ", Tid.DWORD, [last])
     for number, answer in sorted(answers(fill, told).items()):
-        own = chain(_physics(number, fill), answer.banks(), [timing(number, fill, answer)])
+        times = timing(number, fill, answer, (numbers or {}).get(number, 0))
+        own = chain(_physics(number, fill), answer.banks(), [times])
         yield from compressed(number, own, (compression or {}).get(number, "none"))
 
 

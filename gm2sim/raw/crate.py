@@ -153,8 +153,18 @@ def answers(fill: FillRecord, trigger: Trigger) -> dict[int, Answering]:
     return found
 
 
-def timing(crate: int, fill: FillRecord, answer: Answering) -> Bank:
-    """xCnn: the header as received, then when each step of the readout was done, and numbers of the event."""
+def timing(crate: int, fill: FillRecord, answer: Answering, number: int) -> Bank:
+    """xCnn: the header as received, then when each step of the readout was done, and numbers of the event.
+
+    Parameters
+    ----------
+    crate : int
+    fill : FillRecord
+    answer : Answering
+        Of this crate.
+    number : int
+        Of the event among those of this crate, from 0.
+    """
     words = np.zeros(_TIMING_WORDS, "<u8")
     words[:1] = np.frombuffer(answer.header, "<u8")
     header = _STEP
@@ -163,7 +173,7 @@ def timing(crate: int, fill: FillRecord, answer: Answering) -> Bank:
     times = fill.time_us + np.array(after, np.uint64)
     words[_TIMES_AT : _TIMES_AT + 2 * len(after) : 2] = fill.time_s + times // 1_000_000
     words[_TIMES_AT + 1 : _TIMES_AT + 1 + 2 * len(after) : 2] = times % 1_000_000
-    words[-3:] = fill.serial, fill.serial, fill.muon_fill
+    words[-3:] = number, number, fill.muon_fill
     return Bank(f"{FAMILIES[fill.fill_type]}C{crate:02d}", Tid.DWORD, [words.data.cast("B")])
 
 

@@ -180,3 +180,10 @@ class FillRecord:
     asynchronous: tuple[AsynchronousRecord, ...] = ()
     muon_fill: int = 0
     fill_samples: int = 560_000
+
+    @property
+    def crates(self) -> list[int]:
+        """Numbers of the crates that send something, those of the clock and of the trackers aside; in order."""
+        sent = {crate for crate, record in enumerate(self.calorimeters, 1) if record is not None}
+        sent |= {one.crate for one in self.waveforms} | {one.crate for one in self.asynchronous}
+        return sorted(sent)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ class RunWriter:
         self._compression = odb.compression(tree)
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._stream: Stream | None = None
+        self._sent: Counter[int] = Counter()  # events of each crate
         self._next: tuple[FillRecord, midas.DataEvent] | None = None
         self._at_end = 0  # bytes that the end-of-run event will take
         self._events = 0
@@ -149,6 +151,7 @@ class RunWriter:
             self._discard()
             raise self._named(err) from None
         self._events += 1
+        self._sent.update(fill.crates)
         self._last_serial = fill.serial
         self._last_time = fill.time_s
 
@@ -182,7 +185,7 @@ class RunWriter:
     def _event_of(self, fill: FillRecord) -> midas.DataEvent:
         """The event, made once for those who ask for its room first."""
         if self._next is None or self._next[0] is not fill:
-            banks = fill_banks(fill, self._compression)
+            banks = fill_banks(fill, self._compression, self._sent)
             self._next = fill, midas.bank_event(midas.MUON_DATA, fill.serial, fill.time_s, banks)
         return self._next[1]
 

@@ -386,7 +386,9 @@ def test_times_of_a_crate_follow_from_the_size_of_its_event() -> None:
     times = [fill.time_s * 1_000_000 + step for step in steps]
     assert [s * 1_000_000 + us for s, us in zip(words[1:19:2], words[2:19:2], strict=True)] == times
     assert max(words[2:19:2]) < 1_000_000
-    assert words[19:] == (11, 11, 9)
+    assert words[19:] == (0, 0, 9)
+    later = {bank.name: bank for bank in fill_banks(fill, numbers={7: 4})}["LC07"]
+    assert struct.unpack("<22Q", b"".join(bytes(part) for part in later.parts))[19:] == (4, 4, 9)
 
 
 def test_crate_that_sent_nothing_is_left_out(fills: list[FillRecord]) -> None:

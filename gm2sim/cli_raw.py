@@ -32,15 +32,34 @@ def raw_dump(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="a raw file (.mid)")],
     event: Annotated[str, typer.Option(help="event serial number, or begin, end")] = "0",
     bank: Annotated[str | None, typer.Option(help="bank name, for example CT01; all banks are listed without")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="draw it (.png, .svg, .pdf): CT, CS, CQ, CR, LR, PR")
+    ] = None,
+    island: Annotated[
+        int | None, typer.Option(metavar="N", help="to draw; the one with the deepest pulse without", min=0)
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Decode one bank of one event.
+    """Decode one bank of one event, or draw it.
 
     Example: gm2sim raw dump out/run1a/gm2_run15921_00000.mid --event 0 --bank CT01
+
+    A picture: gm2sim raw dump out/run1a/gm2_run15921_00000.mid --bank CT01 --plot island.png
     """
+    from gm2sim.errors import ConfigError
     from gm2sim.raw import dump, dump_lines
     from gm2sim.terminal import say
 
+    if plot is not None:
+        from gm2sim.plots.raw import write_picture
+
+        if bank is None:
+            raise ConfigError("--plot needs --bank, for example --bank CT01")
+        drawn = write_picture(file, event, bank, plot, island)
+        show({"file": str(plot), "shows": drawn.alt}, as_json, lambda _: say(f"wrote {plot}: {drawn.alt}"))
+        return
+    if island is not None:
+        raise ConfigError("--island goes with --plot")
     tree = dump(file, event, bank)
     if as_json:
         print_json(tree)

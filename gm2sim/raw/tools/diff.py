@@ -106,7 +106,7 @@ def diff(a: Path, b: Path, *, of_bytes: bool = False, limit: int = 20) -> Outcom
         A file that cannot be read; bytes are compared of files that are damaged within too.
     """
     compare = _bytes if of_bytes else _meaning
-    outcome = Outcome(limit, "bytes or files" if of_bytes else "things")
+    outcome = Outcome(limit, "bytes" if of_bytes else "things")
     if a.is_dir() != b.is_dir():
         raise ConfigError(f"'{a}' and '{b}': give two files or two folders")
     if not a.is_dir():

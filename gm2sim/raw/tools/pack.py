@@ -253,7 +253,9 @@ def _begun(source: _Source, subrun: int, start: int, name: str, limit: int) -> d
     logger = tree.setdefault("Logger", {}).setdefault("Channels", {}).setdefault("0", {}).setdefault("Settings", {})
     logger.update({"Current filename": name, "Subrun Byte limit": limit})
     made = tree.setdefault("Simulation", {})
-    made.update({"subrun": subrun, "made_as_subrun": made.get("made_as_subrun", source.subrun)})
+    if made.get("subrun", subrun) != subrun:
+        made.setdefault("made_as_subrun", made["subrun"])
+        made["subrun"] = subrun
     return tree
 
 

@@ -12,6 +12,7 @@ from gm2sim.atomic import atomic_path
 from gm2sim.errors import ConfigError, nearest
 from gm2sim.plots.style import BLUE, COLOUR_MAP, GRID, INK, MUTED, PALETTE, US, Plot, dress
 from gm2sim.raw import Event, RawRun, Waveforms, open_run
+from gm2sim.raw.tools.output import refuse_to_overwrite
 
 Floats = NDArray[np.floating]
 
@@ -24,7 +25,7 @@ _LONG = 3e-6  # waveforms longer than this have microseconds on their axis [s]
 
 
 def write_picture(path: Path, event: str | int, bank: str, out: Path, island: int | None = None) -> Plot:
-    """Draw one bank of one event into a file; an older picture of the name is replaced.
+    """Draw one bank of one event into a file.
 
     Parameters
     ----------
@@ -42,10 +43,11 @@ def write_picture(path: Path, event: str | int, bank: str, out: Path, island: in
     Raises
     ------
     ConfigError
-        The event, bank or island is not there, or there is no picture of it.
+        The event, bank or island is not there, there is no picture of it, or the file is there already.
     """
     if out.suffix not in PICTURES:
         raise ConfigError(f"--plot {out} does not end in {', '.join(PICTURES)}: give the file such an ending")
+    refuse_to_overwrite(out)
     run = open_run(path)
     found = next((one for one in run if str(one.serial) == str(event)), None)
     if found is None:

@@ -20,7 +20,8 @@ PAGE = (ROOT / "docs" / "raw-tools.md").read_text("utf-8")
 
 
 def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return [text for language, text in found if language == kind]
 
 
 def test_recipes_work_as_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def test_number_of_flips_follows_the_rate(raw_file: Path, tmp_path: Path) -> Non
 
 
 def test_banks_that_are_dropped_leave_sizes_that_fit(raw_file: Path, out: Path) -> None:
-    record = inject(raw_file, ["drop-bank:C?02@3"], out)
+    record = inject(raw_file, ["drop-bank:C[PSTQ]02@3"], out)
     with content(raw_file) as data, content(out) as less:
         whole = {frame.serial: [bank.name for bank in banks(raw_file, data, frame)] for frame in frames(raw_file, data)}
         left = {frame.serial: [bank.name for bank in banks(out, less, frame)] for frame in frames(out, less)}

@@ -80,6 +80,8 @@ def test_picture_is_written_whole(raw_file: Path, tmp_path: Path, suffix: str) -
     write_picture(raw_file, 1, "CS02", tmp_path / f"a{suffix}")
     assert (tmp_path / f"a{suffix}").stat().st_size > 2000
     assert not list(tmp_path.glob(".*"))
+    with pytest.raises(ConfigError, match="exists already and is not overwritten"):
+        write_picture(raw_file, 1, "CS02", tmp_path / f"a{suffix}")
 
 
 def test_what_has_no_picture_is_refused(raw_file: Path, tmp_path: Path, write: Callable[..., WrittenFile]) -> None:

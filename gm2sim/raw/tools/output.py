@@ -15,7 +15,8 @@ from gm2sim.errors import ConfigError
 from gm2sim.raw.checksum import Checksums
 from gm2sim.raw.tools.container import suffix
 
-_GZIP, _LEVEL = 31, 6  # zlib's window and header bits for gzip; time stamp 0, no name
+_GZIP = 31  # zlib's window and header bits for gzip; time stamp 0, no name
+_LEVEL = 1  # noise compresses hardly better with more work
 _PIECE = 1 << 22
 
 

@@ -159,7 +159,7 @@ def raw_diff(
 def raw_pack(
     files: RawFiles,
     out: Annotated[Path, typer.Option(metavar="DIR", help="folder of the new files")],
-    limit_mb: Annotated[float, typer.Option(help="size that closes a file [MB of 10^6 bytes]")] = 2000.0,
+    limit_mb: Annotated[float, typer.Option(help="most that a file holds, before compression [10^6 bytes]")] = 2000.0,
     fills: Annotated[int | None, typer.Option(metavar="N", help="close a file after N events too")] = None,
     compression: Annotated[str, typer.Option(help="none, gz or lz4")] = "none",
     mix: Annotated[

@@ -65,6 +65,7 @@ def test_meaning_ignores_suffix_compression_and_file_name(raw_file: Path, tmp_pa
     found = diff(a, b)
     assert [one.where for one in found.shown] == ["begin of run, /Logger/Channels", "end of run, /Logger/Channels"]
     settings["Current filename"] = "here.mid"
+    tree["Equipment"]["AMC1301"]["Settings"]["Globals"]["FE Lossless Compression"] = True
     assert diff(a, other(tmp_path / "c" / "x.mid", tree, fills)).same
 
 

@@ -96,16 +96,26 @@ def test_metadata_hold_sums_parents_and_numbers(run: list[Path], tmp_path: Path)
     assert (made[0]["start_time"], made[1]["end_time"]) == ("2018-03-26T00:00:00Z", "2018-03-26T00:00:04Z")
 
 
-def test_file_is_closed_by_the_event_that_reaches_the_limit(run: list[Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", ["none", "gz"])
+def test_no_file_passes_the_limit_and_no_more_files_are_made_than_it_asks(
+    run: list[Path], tmp_path: Path, compression: str
+) -> None:
     sizes = [len(event) for event in data_events(run)]
-    limit = first_frame(run[0]).size + 64 + sizes[0] + sizes[1] // 2  # in the middle of the second event
-    made = pack(run, tmp_path / "packed", limit_mb=1e-6 * limit)
+    begin = first_frame(run[0]).size
+    limit = 2 * begin + sum(sizes[:2]) + sizes[2] // 2  # two events and half of the third
+    made = pack(run, tmp_path / "packed", limit_mb=1e-6 * limit, compression=compression)
     assert made[0]["event_count"] == 2
-    for one in made[:-1]:
-        ((name, facts),) = one["files"].items()
+    for one in made:
+        ((name, _),) = one["files"].items()
         with content(tmp_path / "packed" / name) as data:
-            last = [frame for frame in frames(Path(name), data) if frame.is_data][-1]
-        assert last.offset < limit <= last.offset + last.size <= facts["size"]
+            assert data.nbytes <= limit
+        behind = one["last_event"] + 1
+        if behind < len(sizes):
+            # An end of run is reckoned with 256 bytes above the size of the begin.
+            assert data.nbytes + sizes[behind] > limit - 512
+    with pytest.raises(ConfigError, match="event 0 alone takes a file over --limit-mb"):
+        pack(run, tmp_path / "small", limit_mb=1e-6 * (2 * begin + sizes[0] // 2))
+    assert list((tmp_path / "small").iterdir()) == []
 
 
 def test_packing_again_changes_nothing(run: list[Path], tmp_path: Path) -> None:

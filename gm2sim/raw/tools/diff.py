@@ -18,6 +18,7 @@ from gm2sim.raw.tools.meaning import arrays, meaning
 
 _PIECE = 1 << 24  # bytes compared at once
 _NAMES_FILE = ("Logger", "Channels")  # branch of the run database that names the file
+_SAYS_HOW = ("FE Lossless Compression", "FEBankByBankLosslessCompression")  # of a front end
 
 
 class Difference(NamedTuple):
@@ -250,8 +251,8 @@ def _same_bytes(a: RawBank, b: RawBank) -> bool:
 
 
 def _trees(a: Any, b: Any, branch: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    """Where two run databases differ, leaving out what names the file."""
-    if branch == _NAMES_FILE:
+    """Where two run databases differ, leaving out what names the file and how it is compressed."""
+    if branch == _NAMES_FILE or (branch and branch[-1] in _SAYS_HOW):
         return
     if isinstance(a, dict) and isinstance(b, dict):
         for key in [*a, *(key for key in b if key not in a)]:

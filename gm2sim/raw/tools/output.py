@@ -75,11 +75,6 @@ class RawOutput:
                 self._emit(self._squeeze.compress(whole[first : first + _PIECE]))
             self.size += whole.nbytes
 
-    @property
-    def on_disk(self) -> int:
-        """Bytes of the file so far; a compressed one holds back up to 4 MiB."""
-        return self.sums.size
-
     def facts(self) -> dict[str, Any]:
         """Size and checksums of the file as it lies on the disk, for the metadata beside it."""
         return {"size": self.sums.size, "sha256": self.sums.sha256, "adler32": self.sums.adler32,

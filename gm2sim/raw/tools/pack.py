@@ -25,6 +25,7 @@ COMPRESSIONS = {"none": ".mid", "gz": ".mid.gz", "lz4": ".mid.lz4"}
 
 _METADATA_FORMAT = 1
 _MAGIC = 0x494D
+_END_GROWS = 256  # bytes: times and counts that the end of run adds to the begin's text
 
 
 class _Source(NamedTuple):
@@ -49,11 +50,16 @@ class _Subrun:
     run: int
     subrun: int
     begin: int
+    at_end: int = 0  # bytes that the end-of-run event takes at most
     parents: list[str] = field(default_factory=list)
     first: int | None = None
     last: int | None = None
     events: int = 0
     end: int = 0
+
+    def has_room(self, frame: Frame, limit: int) -> bool:
+        """Whether an event and the end of the run still fit below the limit."""
+        return self.file.size + frame.size + self.at_end <= limit
 
     def take(self, data: memoryview, frame: Frame, source: _Source) -> None:
         """Append an event as it is."""
@@ -101,9 +107,9 @@ def pack(
 ) -> list[dict[str, Any]]:
     """Rewrite the events of a run's files, in order, into new subruns.
 
-    A file is closed by the event that takes it to the limit, counted in bytes that are written out, compressed or not
-    (MIDAS' mlogger, "Subrun Byte limit"; that the event which reaches the limit is the last one is recalled). It is
-    closed before events are missing too, and before the constants that the begin of run names change.
+    A file is closed before the event that would take it over the limit, counted in bytes inside (before compression)
+    as runs are cut when they are simulated. It is closed too where events are missing, and where the constants change
+    that the begin of run names.
 
     Parameters
     ----------
@@ -112,7 +118,7 @@ def pack(
     out : Path
         Folder, made if it is not there; it must hold no raw file of this run.
     limit_mb : float
-        In units of 10^6 bytes.
+        Most bytes inside a file, in units of 10^6.
     compression : str
         "none", "gz" or "lz4".
     fills : int, optional
@@ -187,11 +193,14 @@ class _Packing:
                 raise ConfigError(f"{source.path}: event {frame.serial} follows event {now.last}: the files overlap, "
                                   "or are not in order")  # fmt: skip
             self.close()
+        if self._open is not None and self._open.events and not self._open.has_room(frame, self.limit):
+            self.close()
         if self._open is None:
             self._open = self._begin(source, frame)
-        now = self._open
-        now.take(data, frame, source)
-        if now.file.on_disk >= self.limit or now.events == self.fills:
+        if not self._open.has_room(frame, self.limit):
+            raise ConfigError(f"{source.path}: {frame.name} alone takes a file over --limit-mb: raise it")
+        self._open.take(data, frame, source)
+        if self._open.events == self.fills:
             self.close()
 
     def _begin(self, source: _Source, frame: Frame) -> _Subrun:
@@ -201,6 +210,7 @@ class _Packing:
         file = RawOutput(path).__enter__()
         begun = _Subrun(file, tree, source.run, subrun, frame.time, end=frame.time)
         file.write(_run_event(BEGIN_OF_RUN, source.run, frame.time, tree))
+        begun.at_end = file.size + _END_GROWS
         return begun
 
     def close(self) -> None:

@@ -1,6 +1,5 @@
 """What is wrong with a tag: gaps, overlaps, constants that are not those that were stored."""
 
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,7 +46,7 @@ def check(engine: sa.Engine, tag: str = "", runs: tuple[int, int] | None = None)
             if held:
                 found += _gaps(tables.folder.name, held, runs)
                 found += _overlaps(connection, tables, row.tag_id)
-                found += _damage(connection, tables, held, f"database '{shown(Path(str(engine.url.database)))}'")
+                found += _damage(connection, tables, held, f"database '{shown(engine.url)}'")
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from gm2sim.atomic import write_json
 from gm2sim.conditions.database import DatabaseConditions
 from gm2sim.conditions.folders import TIME_ALIGNMENT, Folder
 from gm2sim.conditions.interval import EVERY_RUN, WITHOUT_END
@@ -103,6 +104,21 @@ def as_json(conditions: DatabaseConditions, run: int, folders: Iterable[str] = (
         name = theirs.get(table.folder.name, table.folder.name)
         found |= {name: _as_content(table), f"{name}{_STATUS}": status}
     return found
+
+
+def write_export(path: Path, content: Mapping[str, Any], *, force: bool = False) -> None:
+    """Write what :func:`as_json` gives.
+
+    Raises
+    ------
+    ConditionsError
+        The file exists or its folder does not.
+    """
+    if path.exists() and not force:
+        raise ConditionsError(f"'{path}' exists already: choose another --out or replace it with --force")
+    if not path.parent.is_dir():
+        raise ConditionsError(f"there is no folder '{path.parent}': make it or choose another --out")
+    write_json(path, content)
 
 
 def _as_content(table: Table) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The experiment's database has one number too: its published select asks for ``be
 reads it as run 24337, subrun 196, a run of Run-2 (best estimate: the packing itself is not public).
 """
 
+import re
 from typing import NamedTuple
 
 from gm2sim.conditions.interval import WITHOUT_END, Interval, Subrun
@@ -58,6 +59,24 @@ def moment(run: int, subrun: int = 0, event: int = 0) -> Moment:
     if not 0 <= event < _LAST_EVENT:
         raise ConditionsError(f"there is no event {event} in a database of conditions: give 0 to {_LAST_EVENT - 1}")
     return Moment(SUBRUNS * run + subrun, event)
+
+
+def run_range(text: str) -> tuple[int, int]:
+    """First and last run of ``A-B``, or of ``A`` alone.
+
+    Raises
+    ------
+    ConditionsError
+        It is something else, or goes backwards.
+    """
+    found = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", text, re.ASCII)
+    if found is None:
+        raise ConditionsError(f"{text[:40]!a} is no range of runs: write 15921-15991, or one run")
+    first, last = int(found[1]), int(found[2] or found[1])
+    moment(first), moment(last + 1)
+    if last < first:
+        raise ConditionsError(f"the runs {first}-{last} go backwards: write {last}-{first}")
+    return first, last
 
 
 def behind(last: Subrun) -> Moment | None:

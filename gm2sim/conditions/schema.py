@@ -19,6 +19,8 @@ METADATA = sa.MetaData()
 SNAPSHOT_ID = 0x676D3263  # "gm2c"
 """Application number of SQLite that marks a snapshot."""
 _STORED = {("oof_correction", "gain"): "oofcorrection"}
+# SQLite keeps whole numbers without the sign of zero: added, this makes -0 a zero like others on both kinds of database.
+_PLUS_ZERO = 0.0
 _LONG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 TAGS = sa.Table(
@@ -72,8 +74,8 @@ class FolderTables:
         rows = []
         for row in table.rows():
             for at in range(columns):
-                if whole[at]:
-                    row[keys + at] = int(row[keys + at])
+                value = row[keys + at]
+                row[keys + at] = int(value) if whole[at] else value + _PLUS_ZERO
             rows.append({"iov_id": iov_id} | dict(zip(names, row, strict=True)))
         return rows
 
@@ -133,14 +135,12 @@ FOLDER_TABLES: Mapping[str, FolderTables] = {name: _tables(folder) for name, fol
 
 
 def digest(table: Table) -> str:
-    """SHA-256 of what a table holds, bit for bit: tables with equal ones are kept once."""
+    """SHA-256 of what a table holds, bit for bit but the sign of zero: tables with equal ones are kept once."""
     folder = table.folder
     names = [*folder.keys, *(column.name for column in folder.columns), *(text.name for text in folder.texts)]
     total = hashlib.sha256(json.dumps([folder.name, names]).encode())
     for column in folder.columns:
-        values = np.ascontiguousarray(table.columns[column.name], "<f8")
-        # A whole number has no sign of zero.
-        total.update((values + 0.0 if column.whole else values).tobytes())
+        total.update((np.ascontiguousarray(table.columns[column.name], "<f8") + _PLUS_ZERO).tobytes())
     total.update(json.dumps([table.texts[text.name] for text in folder.texts]).encode())
     return total.hexdigest()
 

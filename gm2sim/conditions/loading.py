@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from gm2sim.conditions.file import FileConditions
-from gm2sim.conditions.lookup import as_tuple, at_or_before, chunks
+from gm2sim.conditions.lookup import as_tuple, at_or_before, chunks, named
 from gm2sim.conditions.moment import Moment, behind, moment
 from gm2sim.conditions.schema import FOLDER_TABLES, FolderTables, digest
 from gm2sim.conditions.table import Conditions, ConditionsError, Table
 from gm2sim.conditions.tags import check_comment, insert_new, open_tag, take_turn
 
 _ROWS_AT_ONCE = 20_000
+_ROWS_OF_A_STATEMENT = 4000  # of up to 10 columns: PostgreSQL takes 65535 parameters
 
 
 class Entry(NamedTuple):
@@ -118,7 +119,7 @@ def _refuse_overlap(
     """Compare new intervals with one another and with those that are there."""
     c = tables.tag_iovs.c
     first = entries[0].begin
-    earlier = connection.execute(at_or_before(tables, tag_id, first)).first()
+    earlier = connection.execute(at_or_before(tables), named(tag_id, first)).first()
     since = first if earlier is None else Moment(earlier.begin_time, earlier.begin_event)
     until = max(max(entry.begin, entry.end or entry.begin) for entry in entries)
     begin = sa.tuple_(c.begin_time, c.begin_event)
@@ -191,12 +192,16 @@ def _rows(tag_id: int, entries: Sequence[Entry], numbers: Sequence[int]) -> Iter
 
 
 def _insert(connection: sa.Connection, statement: Any, rows: Iterable[dict[str, Any]]) -> None:
-    """Insert rows, many at once."""
+    """Insert rows, many at once: on PostgreSQL in one statement, which it has to be asked for by RETURNING."""
+    options: dict[str, Any] = {}
+    if connection.dialect.name == "postgresql":
+        statement = statement.returning(*statement.table.primary_key.columns[:1])
+        options = {"insertmanyvalues_page_size": _ROWS_OF_A_STATEMENT}
     waiting: list[dict[str, Any]] = []
     for row in rows:
         waiting.append(row)
         if len(waiting) == _ROWS_AT_ONCE:
-            connection.execute(statement, waiting)
+            connection.execute(statement, waiting, execution_options=options)
             waiting = []
     if waiting:
-        connection.execute(statement, waiting)
+        connection.execute(statement, waiting, execution_options=options)

@@ -1,6 +1,7 @@
 """Which constants a tag has at a moment, by the index of its intervals."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from gm2sim.conditions.schema import FolderTables, digest
 from gm2sim.conditions.table import ConditionsError, Table
 
 _AT_ONCE = 500  # names in one statement
+_GIVEN = sa.tuple_(sa.bindparam("time", type_=sa.BigInteger()), sa.bindparam("event", type_=sa.BigInteger()))
 
 
 class Held(NamedTuple):
@@ -38,34 +40,50 @@ def as_tuple(when: Moment) -> sa.Tuple:
     return sa.tuple_(sa.literal(when.time, sa.BigInteger()), sa.literal(when.event, sa.BigInteger()))
 
 
-def at_or_before(tables: FolderTables, tag_id: int, when: Moment) -> sa.Select[Any]:
-    """The interval that begins last, but not after a moment."""
+@cache
+def at_or_before(tables: FolderTables) -> sa.Select[Any]:
+    """The interval of ``tag_id`` that begins last, but not after ``time`` and ``event``; see :func:`named`."""
     c = tables.tag_iovs.c
     return (
         sa.select(c.begin_time, c.begin_event, c.end_time, c.end_event, c.iov_id, c.comment)
-        .where(c.tag_id == tag_id, sa.tuple_(c.begin_time, c.begin_event) <= as_tuple(when))
+        .where(c.tag_id == sa.bindparam("tag_id"), sa.tuple_(c.begin_time, c.begin_event) <= _GIVEN)
         .order_by(c.begin_time.desc(), c.begin_event.desc())
         .limit(1)
     )
 
 
-def first_after(tables: FolderTables, tag_id: int, when: Moment) -> sa.Select[Any]:
-    """Begin of the interval that begins first after a moment."""
+@cache
+def first_after(tables: FolderTables) -> sa.Select[Any]:
+    """Begin of the interval of ``tag_id`` that begins first after ``time`` and ``event``."""
     c = tables.tag_iovs.c
     return (
         sa.select(c.begin_time, c.begin_event)
-        .where(c.tag_id == tag_id, sa.tuple_(c.begin_time, c.begin_event) > as_tuple(when))
+        .where(c.tag_id == sa.bindparam("tag_id"), sa.tuple_(c.begin_time, c.begin_event) > _GIVEN)
         .order_by(c.begin_time, c.begin_event)
         .limit(1)
     )
 
 
+@cache
+def beside(tables: FolderTables) -> sa.Select[Any]:
+    """Both at once: the interval, and where the next one begins (NULL if there is none)."""
+    one, two = at_or_before(tables).subquery(), first_after(tables).subquery()
+    return sa.select(one, two.c.begin_time.label("next_time"), two.c.begin_event.label("next_event")).join_from(
+        one, two, sa.true(), isouter=True
+    )
+
+
+def named(tag_id: int, when: Moment) -> dict[str, int]:
+    """The parameters of these statements."""
+    return {"tag_id": tag_id, "time": when.time, "event": when.event}
+
+
 def held_at(connection: sa.Connection, tables: FolderTables, tag_id: int, when: Moment) -> Held | None:
     """The interval that holds at a moment; None in a gap."""
-    row = connection.execute(at_or_before(tables, tag_id, when)).first()
+    row = connection.execute(beside(tables), named(tag_id, when)).first()
     if row is None:
         return None
-    found = _held(row, _begin_after(connection, tables, tag_id, when))
+    found = _held(row, None if row.next_time is None else Moment(row.next_time, row.next_event))
     return found if found.end is None or when < found.end else None
 
 
@@ -82,7 +100,7 @@ def intervals(
     query = sa.select(c.begin_time, c.begin_event, c.end_time, c.end_event, c.iov_id, c.comment)
     query = query.where(c.tag_id == tag_id).order_by(c.begin_time, c.begin_event)
     if since is not None:
-        first = connection.execute(at_or_before(tables, tag_id, since)).first()
+        first = connection.execute(at_or_before(tables), named(tag_id, since)).first()
         from_there = since if first is None else Moment(first.begin_time, first.begin_event)
         query = query.where(begin >= as_tuple(from_there))
     if until is not None:
@@ -100,15 +118,15 @@ def intervals(
 
 def around(connection: sa.Connection, tables: FolderTables, tag_id: int, when: Moment) -> str:
     """The intervals on both sides of a gap, for a message."""
-    beside = []
-    row = connection.execute(at_or_before(tables, tag_id, when)).first()
+    found = []
+    row = connection.execute(at_or_before(tables), named(tag_id, when)).first()
     following = _begin_after(connection, tables, tag_id, when)
     if row is not None:
-        beside.append(str(written(_held(row, following))))
+        found.append(str(written(_held(row, following))))
     if following is not None:
         held = held_at(connection, tables, tag_id, following)
-        beside.append(str(written(held)) if held else str(following))
-    return " and ".join(beside) or "none"
+        found.append(str(written(held)) if held else str(following))
+    return " and ".join(found) or "none"
 
 
 def written(held: Held) -> str:
@@ -156,7 +174,7 @@ def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _begin_after(connection: sa.Connection, tables: FolderTables, tag_id: int, when: Moment) -> Moment | None:
-    row = connection.execute(first_after(tables, tag_id, when)).first()
+    row = connection.execute(first_after(tables), named(tag_id, when)).first()
     return None if row is None else Moment(row.begin_time, row.begin_event)
 
 

@@ -19,7 +19,7 @@ METADATA = sa.MetaData()
 SNAPSHOT_ID = 0x676D3263  # "gm2c"
 """Application number of SQLite that marks a snapshot."""
 _STORED = {("oof_correction", "gain"): "oofcorrection"}
-# SQLite keeps whole numbers without the sign of zero: added, this makes -0 a zero like others on both kinds of database.
+# SQLite keeps whole numbers without the sign of zero: added, this makes -0 a zero like others on both of them.
 _PLUS_ZERO = 0.0
 _LONG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -45,7 +45,7 @@ SNAPSHOT = sa.Table(
 """The runs that a snapshot covers; only in those."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FolderTables:
     """The four tables of a folder.
 

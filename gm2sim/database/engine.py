@@ -16,7 +16,7 @@ import psutil
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from gm2sim.errors import ConfigError
 
@@ -164,7 +164,9 @@ def _sqlite(path: Path, create: bool, read_only: bool, immutable: bool) -> Engin
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
-    engine = create_engine(URL.create("sqlite", database=str(path)), creator=connect, poolclass=NullPool)
+    # Each new connection reads the whole schema: a reader keeps its own.
+    pool = QueuePool if read_only else NullPool
+    engine = create_engine(URL.create("sqlite", database=str(path)), creator=connect, poolclass=pool)
     journal = "DELETE" if on_shared_filesystem(path) else "WAL"
 
     @event.listens_for(engine, "connect")

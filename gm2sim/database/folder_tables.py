@@ -17,6 +17,7 @@ LONG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """A number that SQLite counts up by itself."""
 FROZEN = "this tag is frozen: clone it and change the clone"
 _OVERLAP = "this interval overlaps another of its tag: end it before that"
+_OF_TAGS = "SELECT 1 FROM conditions_tags"
 _FIXED = "constants that are in the database never change: add new ones"
 
 
@@ -36,7 +37,8 @@ def create_tags() -> None:
     )
     for event in ("UPDATE", "DELETE"):
         _refuse("conditions_tags", event, "OLD.frozen IS NOT NULL", FROZEN)
-    _refuse_truncate("conditions_tags")
+    if not _on_sqlite():
+        _refuse_truncate("conditions_tags")
 
 
 def create_folder(folder: str, keys: Sequence[str], columns: Sequence[sa.Column[object]]) -> None:
@@ -98,13 +100,21 @@ def _guard(folder: str) -> None:
     for table in (f"{folder}_sets", f"{folder}_data", f"{folder}_iovs"):
         for event in ("UPDATE", "DELETE"):
             _refuse(table, event, "TRUE", _FIXED)
-    # A set is whole before an interval uses it.
-    used = f'EXISTS (SELECT 1 FROM {intervals} WHERE "__iov_id" = NEW.iov_id)'
-    _refuse(f"{folder}_data", "INSERT", used, _FIXED)
     _refuse(intervals, "UPDATE", "TRUE", _FIXED)
-    for event, row in (("INSERT", "NEW"), ("DELETE", "OLD")):
-        frozen = f"EXISTS (SELECT 1 FROM conditions_tags WHERE tag_id = {row}.tag_id AND frozen IS NOT NULL)"
-        _refuse(intervals, event, frozen, FROZEN, lock=f"SELECT 1 FROM conditions_tags WHERE tag_id = {row}.tag_id")
+    _refuse(intervals, "DELETE", f"EXISTS ({_OF_TAGS} WHERE tag_id = OLD.tag_id AND frozen IS NOT NULL)", FROZEN)
+    if _on_sqlite():
+        _guard_rows(folder, intervals)
+    else:
+        _guard_statements(folder, intervals)
+        for kind in ("sets", "data", "iovs", "tag_iovs"):
+            _refuse_truncate(f"{folder}_{kind}")
+
+
+def _guard_rows(folder: str, intervals: str) -> None:
+    """New rows on SQLite, one by one before they are there."""
+    # A set is whole before an interval uses it.
+    _refuse(f"{folder}_data", "INSERT", f'EXISTS (SELECT 1 FROM {intervals} WHERE "__iov_id" = NEW.iov_id)', _FIXED)
+    _refuse(intervals, "INSERT", f"EXISTS ({_OF_TAGS} WHERE tag_id = NEW.tag_id AND frozen IS NOT NULL)", FROZEN)
     before = (
         f"EXISTS (SELECT 1 FROM (SELECT end_time, end_event FROM {intervals} WHERE tag_id = NEW.tag_id "
         "AND (begin_time, begin_event) < (NEW.begin_time, NEW.begin_event) "
@@ -117,16 +127,33 @@ def _guard(folder: str) -> None:
         "AND (begin_time, begin_event) < (NEW.end_time, NEW.end_event)))"
     )
     _refuse(intervals, "INSERT", f"{before} OR {after}", _OVERLAP, name="overlap")
-    for kind in ("sets", "data", "iovs", "tag_iovs"):
-        _refuse_truncate(f"{folder}_{kind}")
+
+
+def _guard_statements(folder: str, intervals: str) -> None:
+    """New rows on PostgreSQL, all of a statement at once: one by one a million take ten minutes."""
+    used = f'EXISTS (SELECT 1 FROM added JOIN {intervals} AS used ON used."__iov_id" = added.iov_id)'
+    _refuse_added(f"{folder}_data", used, _FIXED)
+    # Whoever freezes the tag waits until these rows are committed, or they wait and find it frozen.
+    lock = f"PERFORM 1 FROM ({_OF_TAGS} WHERE tag_id IN (SELECT tag_id FROM added) FOR UPDATE) AS locked;"
+    frozen = f"EXISTS ({_OF_TAGS} WHERE tag_id IN (SELECT tag_id FROM added) AND frozen IS NOT NULL)"
+    _refuse_added(intervals, frozen, FROZEN, first=lock)
+    beside = (
+        "EXISTS (SELECT 1 FROM added, LATERAL (SELECT * FROM {table} AS other WHERE other.tag_id = added.tag_id "
+        "AND (other.begin_time, other.begin_event) {than} (added.begin_time, added.begin_event) "
+        "ORDER BY other.begin_time {order}, other.begin_event {order} LIMIT 1) AS other "
+        "WHERE ({one}.end_time, {one}.end_event) > ({two}.begin_time, {two}.begin_event))"
+    )
+    before = beside.format(table=intervals, than="<", order="DESC", one="other", two="added")
+    after = beside.format(table=intervals, than=">", order="ASC", one="added", two="other")
+    _refuse_added(intervals, f"{before} OR {after}", _OVERLAP, name="overlap")
 
 
 def _on_sqlite() -> bool:
     return op.get_bind().dialect.name == "sqlite"
 
 
-def _refuse(table: str, event: str, when: str, sentence: str, *, lock: str = "", name: str = "") -> None:
-    """A trigger that refuses an event; on PostgreSQL after it has locked a row, as writers there work side by side."""
+def _refuse(table: str, event: str, when: str, sentence: str, *, name: str = "") -> None:
+    """A trigger that refuses an event for a row."""
     trigger = f"{table}_{name or event.lower()}"
     if _on_sqlite():
         op.execute(
@@ -134,23 +161,29 @@ def _refuse(table: str, event: str, when: str, sentence: str, *, lock: str = "",
             f"BEGIN SELECT RAISE(ABORT, '{sentence}'); END"
         )
         return
-    op.execute(
-        f"CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        + (f"PERFORM 1 FROM ({lock} FOR UPDATE) AS locked; " if lock else "")
-        + f"IF {when} THEN RAISE EXCEPTION '{sentence}'; END IF; "
-        f"RETURN {'OLD' if event == 'DELETE' else 'NEW'}; END $$"
-    )
+    kept = "OLD" if event == "DELETE" else "NEW"
+    _function(trigger, f"IF {when} THEN RAISE EXCEPTION '{sentence}'; END IF; RETURN {kept};")
     op.execute(f"CREATE TRIGGER {trigger} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {trigger}()")
+
+
+def _refuse_added(table: str, when: str, sentence: str, *, first: str = "", name: str = "insert") -> None:
+    """A trigger of PostgreSQL that refuses the rows of a statement, which are called ``added``."""
+    trigger = f"{table}_{name}"
+    _function(trigger, f"{first} IF {when} THEN RAISE EXCEPTION '{sentence}'; END IF; RETURN NULL;")
+    op.execute(
+        f"CREATE TRIGGER {trigger} AFTER INSERT ON {table} REFERENCING NEW TABLE AS added FOR EACH STATEMENT "
+        f"EXECUTE FUNCTION {trigger}()"
+    )
 
 
 def _refuse_truncate(table: str) -> None:
     """Emptying a table at once passes by the triggers of its rows; SQLite has no such statement."""
-    if not _on_sqlite():
-        op.execute(
-            f"CREATE FUNCTION {table}_truncate() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE EXCEPTION '{_FIXED}'; END $$"
-        )
-        op.execute(
-            f"CREATE TRIGGER {table}_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT "
-            f"EXECUTE FUNCTION {table}_truncate()"
-        )
+    _function(f"{table}_truncate", f"RAISE EXCEPTION '{_FIXED}';")
+    op.execute(
+        f"CREATE TRIGGER {table}_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT "
+        f"EXECUTE FUNCTION {table}_truncate()"
+    )
+
+
+def _function(name: str, body: str) -> None:
+    op.execute(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$")

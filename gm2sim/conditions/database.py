@@ -1,5 +1,6 @@
 """Conditions of a database, or of the snapshot of one that jobs carry."""
 
+import weakref
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class DatabaseConditions:
         self._name = f"conditions database '{shown(where)}'"
         snapshot = is_snapshot(where)
         self._engine = open_engine(where, read_only=True, immutable=snapshot)
+        weakref.finalize(self, self._engine.dispose)  # whoever looks constants up has no end to close it at
         require_schema(self._engine, "conditions")
         with explain(self._engine), self._engine.connect() as connection:
             row = find_tag(connection, tag)

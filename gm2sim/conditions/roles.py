@@ -76,7 +76,7 @@ def _grant(connection: sa.Connection, role: str, *, writes: bool) -> None:
             f"GRANT USAGE ON SEQUENCE {', '.join(counters)} TO {quoted}",
         ]
     for statement in statements:
-        connection.exec_driver_sql(statement.replace("%", "%%"))
+        connection.exec_driver_sql(statement)
 
 
 def _tables(folder: FolderTables) -> tuple[sa.Table, ...]:

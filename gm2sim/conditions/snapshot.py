@@ -141,5 +141,9 @@ def _seal(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute(f"PRAGMA application_id = {SNAPSHOT_ID}")
+        connection.execute(
+            f"CREATE TRIGGER {TAGS.name}_snapshot BEFORE INSERT ON {TAGS.name} "
+            "BEGIN SELECT RAISE(ABORT, 'this is a snapshot: change the database that it is of'); END"
+        )
         connection.execute("VACUUM")
     path.chmod(_READ_ONLY)

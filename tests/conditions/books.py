@@ -1,7 +1,7 @@
 """Databases of conditions and small tables for tests."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 from sqlalchemy import Engine
@@ -11,7 +11,7 @@ from gm2sim.conditions.interval import EVERY_RUN
 from gm2sim.conditions.loading import Entry, add
 from gm2sim.conditions.moment import Moment
 from gm2sim.conditions.records import KNOWN
-from gm2sim.database import DatabaseError, opened, upgrade
+from gm2sim.database import DatabaseError, explain, opened, upgrade
 
 
 @contextmanager
@@ -38,10 +38,11 @@ def volts(table: Table) -> float:
     return float(table["voltage"][0])
 
 
-def sentence_of(action: Callable[[], object]) -> str:
-    """What a refusal says: one line."""
+def sentence_of(action: Callable[[], object], engine: Engine | None = None) -> str:
+    """What a refusal says, also that of the database itself: one line."""
     try:
-        action()
+        with explain(engine) if engine is not None else nullcontext():
+            action()
     except (ConditionsError, DatabaseError) as err:
         said = str(err)
         assert "\n" not in said

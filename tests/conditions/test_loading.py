@@ -1,5 +1,6 @@
 """Intervals go into a database all or none, never overlap, and come back to the bit."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def tables(folder: Folder) -> st.SearchStrategy[Table]:
     )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_bit_of_small_tables_comes_back(database: str, data: st.DataObject) -> None:
     name = data.draw(
@@ -141,7 +142,7 @@ def test_ends_of_a_file_are_those_of_the_database(database: str, tmp_path: Path)
             assert "for run" in sentence_of(lambda where=conditions, at=at: where.table("kicker_settings", *at))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(parts=st.lists(spans, min_size=1, max_size=3), at=moments)
 def test_one_interval_at_most_holds_and_what_is_refused_leaves_nothing(
     database: str, parts: list[list[tuple[Moment, Moment | None]]], at: Moment
@@ -155,7 +156,7 @@ def test_one_interval_at_most_holds_and_what_is_refused_leaves_nothing(
             both = sorted([*accepted, *new], key=lambda span: span[1])
             wrong = any(end is not None and end <= begin for _, begin, end in both) or any(
                 begin == following or (end is not None and end > following)
-                for (_, begin, end), (_, following, _) in zip(both[:-1], both[1:], strict=True)
+                for (_, begin, end), (_, following, _) in pairwise(both)
             )
             if wrong:
                 said = sentence_of(lambda new=new: fill(engine, f"tag {number}", *new))

@@ -89,7 +89,7 @@ def test_nobody_changes_what_is_frozen(database: str) -> None:
         for statement in (
             "delete from kicker_settings_tag_iovs",
             "update kicker_settings_tag_iovs set end_time = 7",
-            "insert into kicker_settings_tag_iovs values (1, 10000, 9, null, null, 1, '')",
+            "insert into kicker_settings_tag_iovs values (1, 60000, 9, null, null, 1, '')",
             "update kicker_settings_data set voltage = 9",
             "delete from kicker_settings_data where kicker = 1",
             "insert into kicker_settings_data values (1, 4, 9, 9)",

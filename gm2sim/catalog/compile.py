@@ -113,10 +113,10 @@ class _Compiler:
                 # A comparison with what a file lacks is false, so that its opposite is true.
                 return not_(func.coalesce(self.condition(node.term), false()))
             case IsParentOf():
-                children = select(files.c.id).where(self.condition(node.term)).correlate(None)
+                children = _set(select(files.c.id).where(self.condition(node.term)))
                 return files.c.id.in_(select(parents.c.parent_id).where(parents.c.child_id.in_(children)))
             case IsChildOf():
-                made_from = select(files.c.id).where(self.condition(node.term)).correlate(None)
+                made_from = _set(select(files.c.id).where(self.condition(node.term)))
                 return files.c.id.in_(select(parents.c.child_id).where(parents.c.parent_id.in_(made_from)))
             case Defined():
                 return self._defined(node.name)
@@ -188,13 +188,18 @@ class _Compiler:
             raise CatalogError(f"there is no definition {quoted(name)}: {hint}")
         if self._depth >= _DEEPEST:
             raise CatalogError(f"definition {quoted(name)} is {_DEEPEST} definitions deep: write one query")
-        return files.c.id.in_(select_ids(self._connection, parse(text), self._depth + 1).correlate(None))
+        return files.c.id.in_(_set(select_ids(self._connection, parse(text), self._depth + 1)))
 
     def _frozen(self, snapshot: int) -> Condition:
         known = select(snapshots.c.id).where(snapshots.c.id == literal(snapshot, BigInteger))
         if self._connection.execute(known).scalar() is None:
             raise CatalogError(f"there is no snapshot {snapshot}: `gm2sim catalog snapshots` lists them")
         return files.c.id.in_(select(snapshot_files.c.file_id).where(snapshot_files.c.snapshot_id == snapshot))
+
+
+def _set(ids: Select[Any]) -> Select[Any]:
+    # A WITH of its own: SQLite reads statements only a hundred levels deep.
+    return select(ids.cte().c.id)
 
 
 def _may_be_negative(node: Compare | Like | Range | In) -> bool:

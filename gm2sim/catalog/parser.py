@@ -35,10 +35,11 @@ from gm2sim.catalog.syntax import (
     Range,
     Value,
 )
+from gm2sim.catalog.text import quoted
 from gm2sim.catalog.times import microseconds
 from gm2sim.errors import nearest
 
-_DEEPEST = 40  # parentheses within parentheses
+_DEEPEST = 12  # parentheses within parentheses: SQLite reads a hundred levels, of which each may take several
 _MOST_TERMS = 400  # SQLite takes expressions of depth 1000
 _MOST_VALUES = 10_000
 _MOST_WILDCARDS = 8  # each multiplies the time that a pattern may take
@@ -129,7 +130,7 @@ class _Parser:
         if token.kind != "word" or word in ("and", "or", "with", "in", "like"):
             self._complain(token, "expected a condition, for example run >= 15921")
         if word not in BY_ALIAS:
-            self._complain(token, f"there is no field '{token.text}': {nearest(word, BY_ALIAS)}")
+            self._complain(token, f"there is no field {quoted(token.text)}: {nearest(word[:100], BY_ALIAS)}")
         return self._condition(BY_ALIAS[word])
 
     def _closed(self) -> Node:
@@ -218,7 +219,7 @@ class _Parser:
 
     def _number(self, token: Token, sentence: str) -> int:
         if token.kind not in ("word", "quoted") or not _NUMBER.fullmatch(token.text):
-            self._complain(token, f"{sentence}, not '{token.text[:40]}'" if token.text else f"expected {sentence}")
+            self._complain(token, f"{sentence}, not {quoted(token.text)}" if token.text else f"expected {sentence}")
         return self._fits(token, int(token.text) if len(token.text) < 40 else _LARGEST + 1)
 
     def _size(self, token: Token) -> int:

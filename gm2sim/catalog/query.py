@@ -105,7 +105,7 @@ def whole_records(connection: Connection, ids: list[int]) -> list[FileRecord]:
 def _chosen(connection: Connection, query: Query, found: Select[Any]) -> Select[Any]:
     if query.limit is None and not query.offset:
         return found.where(where(connection, query))
-    return found.where(files.c.id.in_(select_ids(connection, query).correlate(None)))
+    return found.where(files.c.id.in_(select(select_ids(connection, query).cte().c.id)))
 
 
 def _place(connection: Connection, name: str | None) -> tuple[int, int, int] | None:

@@ -1,13 +1,10 @@
 """Texts from outside: kept as they are, or refused in one sentence; shown so that no terminal obeys them."""
 
-import unicodedata
-
 from gm2sim.errors import ConfigError
 
 LONGEST = 4096
 """Characters that a free text (a folder, a preset, a description) may have."""
 _SHOWN = 120  # characters of a text that a message quotes
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction, lone surrogates, separators of lines
 
 
 class CatalogError(ConfigError):
@@ -16,7 +13,7 @@ class CatalogError(ConfigError):
 
 def printable(text: object) -> str:
     """A text for the terminal: what would steer it (escapes, right-to-left marks, line ends) is written as a code."""
-    return "".join(_code(letter) if unicodedata.category(letter) in _UNSEEN else letter for letter in str(text))
+    return "".join(letter if letter.isprintable() else _code(letter) for letter in str(text))
 
 
 def quoted(text: object) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Engine
 
-from gm2sim.catalog import FileRecord, Settings
+from gm2sim.catalog import Columns, FileRecord, Settings, declare_columns
 from gm2sim.database import opened, upgrade
 
 SETTINGS = Settings("0.2.0", "ab" * 32, 1, "run1a", "built in")
@@ -47,3 +47,38 @@ def catalog(database: str) -> Iterator[Engine]:
     with opened(database, create=True) as engine:
         upgrade(engine, "catalog")
         yield engine
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A catalogue of 6,000 raw files and as many truth files, on either engine; only to be read."""
+    if request.param == "sqlite":
+        where = str(tmp_path_factory.mktemp("many") / "catalog.sqlite")
+    else:
+        where = request.getfixturevalue("new_postgres")()
+    with opened(where, create=True) as engine:
+        upgrade(engine, "catalog")
+        for tier in ("raw", "truth"):
+            declare_columns(engine, make(tier=tier), columns(range(300, 360), 100, ".mid" if tier == "raw" else ".h5"))
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE")
+        yield engine
+
+
+def columns(runs: range, subruns: int, end: str = ".mid") -> Columns:
+    """Columns of subruns as :func:`gm2sim.catalog.declare_columns` takes them."""
+    pairs = [(run, subrun) for run in runs for subrun in range(subruns)]
+    numbers = range(len(pairs))
+    return Columns(
+        name=[f"gm2_run{run:05d}_{subrun:05d}{end}" for run, subrun in pairs],
+        size=[2_000_000_000 + i for i in numbers],
+        adler32=[i * 7919 % 2**32 for i in numbers],
+        crc32c=[i * 104729 % 2**32 for i in numbers],
+        sha256=[i.to_bytes(32, "big") for i in numbers],
+        run=[run for run, _ in pairs],
+        subrun=[subrun for _, subrun in pairs],
+        first_event=[16 * i for i in numbers],
+        last_event=[16 * i + 15 for i in numbers],
+        begin_time=[BEGIN + 8_000_000 * i for i in numbers],
+        end_time=[BEGIN + 8_000_000 * i + 1_400_000 for i in numbers],
+    )

@@ -76,14 +76,14 @@ NODES: st.SearchStrategy[Node] = st.recursive(
 QUERIES = st.builds(Query, NODES, st.none() | st.integers(0, 100), st.integers(0, 100))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(QUERIES)
 def test_a_printed_query_is_read_as_the_same_query(query: Query) -> None:
     assert parse(str(query)) == query
     assert str(parse(str(query))) == str(query)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(max_size=60) | st.lists(st.sampled_from([*BY_ALIAS, *"()=<>,'%", " ", "and", "or", "not", "in", "with",
        "limit", "1-2", "defname:", "isparentof:", "15921", "like", "1GB"]), max_size=12).map(" ".join))  # fmt: skip
 def test_any_text_is_a_query_or_refused_with_a_place(text: str) -> None:
@@ -139,7 +139,7 @@ def test_what_is_written_is_what_is_meant(written: str, meant: str) -> None:
         ("runn = 1", "did you mean 'run'?", 1),
         ("tier = raw and filesize > 3", "did you mean 'file_size'?", 16),
         ("run = abc", "run is a whole number", 7),
-        ("run >", "run is a whole number", 6),
+        ("run >", "expected a whole number", 6),
         ("run = 99999999999999999999", "larger than", 7),
         ("run 20-10", "smaller number first", 5),
         ("run in 5", "behind 'in' comes", 8),
@@ -163,8 +163,8 @@ def test_what_is_written_is_what_is_meant(written: str, meant: str) -> None:
         ("and", "expected a condition", 1),
         ("run = 1 and \\", "means nothing here", 13),
         ("tier = 'a\0b'", "holds no NUL", 8),
-        ("(" * 50 + "run = 1" + ")" * 50, "levels", 41),
-        ("not " * 50 + "run = 1", "levels", 161),
+        ("(" * 50 + "run = 1" + ")" * 50, "levels", 13),
+        ("not " * 50 + "run = 1", "levels", 49),
         (" or ".join(["run = 1"] * 500), "conditions", 4401),
         ("x" * 70000, "at most 65536", 65537),
     ],

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Integer,
     Select,
     and_,
     cast,
@@ -53,6 +54,7 @@ from gm2sim.errors import nearest
 
 Condition = ColumnElement[bool]
 
+_BEYOND = 2**31  # no run or subrun is so large
 _DEEPEST = 20  # definitions of definitions
 _OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -151,8 +153,10 @@ class _Compiler:
                 return and_(column >= self._bound(node.field, node.low), column <= self._bound(node.field, node.high))
             case In():
                 values = [self._plain(node.field, value) for value in node.values]
+                if isinstance(column.type, Integer) and not isinstance(column.type, BigInteger):
+                    values = [value for value in values if isinstance(value, int) and value < _BEYOND]
                 single = [column.in_(values)] if values else []
-                return or_(*single, *(self._on(column, Range(node.field, *limits)) for limits in node.ranges))
+                return or_(false(), *single, *(self._on(column, Range(node.field, *limits)) for limits in node.ranges))
             case Like():
                 return self._like(column, node.pattern)
 
@@ -169,7 +173,7 @@ class _Compiler:
         # 64 bits whatever the size of the column: a number that no run can have finds nothing and breaks nothing.
         return (
             cast(literal(plain, BigInteger), BigInteger)
-            if isinstance(plain, int) and plain >= 2**31
+            if isinstance(plain, int) and plain >= _BEYOND
             else literal(plain)
         )
 

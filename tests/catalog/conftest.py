@@ -1,6 +1,8 @@
 """An empty catalogue on either engine, and records to put into it."""
 
+import importlib.util
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -82,3 +84,21 @@ def columns(runs: range, subruns: int, end: str = ".mid") -> Columns:
         begin_time=[BEGIN + 8_000_000 * i for i in numbers],
         end_time=[BEGIN + 8_000_000 * i + 1_400_000 for i in numbers],
     )
+
+
+@pytest.fixture(name="columns")
+def _columns() -> Callable[..., Columns]:
+    """Makes columns of subruns."""
+    return columns
+
+
+@pytest.fixture(scope="session")
+def write_run() -> Callable[..., None]:
+    """Writes the folder of a tiny run."""
+    spec = importlib.util.spec_from_file_location("gm2sim_tests_catalog_runs", Path(__file__).with_name("runs.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    write: Callable[..., None] = module.write_run
+    return write

@@ -8,7 +8,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, inspect
 
-from gm2sim.catalog import CatalogError, FileRecord, Settings, count, declare, names, record as find, retire
+from gm2sim.catalog import CatalogError, FileRecord, Settings, count, declare, names, retire
+from gm2sim.catalog import record as find
 from gm2sim.catalog.record import checked
 from gm2sim.catalog.schema import metadata
 

@@ -145,6 +145,7 @@ class _Parser:
         named = Token("word", name, token.column + len("defname:")) if name else self._take()
         if named.kind not in ("word", "quoted") or not named.text:
             self._complain(named, f"behind 'defname:' comes the name of a definition, {PREFIX}...")
+        self._storable(named)
         return Defined(named.text)
 
     def _condition(self, field: Field) -> Node:
@@ -213,9 +214,12 @@ class _Parser:
                 if not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", token.text):
                     self._complain(token, f"{field.name} is {field.kind.value}")
                 return token.text.lower()
+        self._storable(token)
+        return token.text
+
+    def _storable(self, token: Token) -> None:
         if "\0" in token.text or any("\ud800" <= letter <= "\udfff" for letter in token.text):
             self._complain(token, "a text holds no NUL and no half of a character")
-        return token.text
 
     def _number(self, token: Token, sentence: str) -> int:
         if token.kind not in ("word", "quoted") or not _NUMBER.fullmatch(token.text):

@@ -107,7 +107,7 @@ def kill_at_random(
 
     workers = [start(place) for place in range(writers + readers)]
     killed, damage = 0, []
-    while any(worker.is_alive() for worker in workers[:writers]):
+    while killed < kills or any(worker.is_alive() for worker in workers[:writers]):
         time.sleep(chance.uniform(0.0, 0.02))
         if killed < kills and _acknowledged(folder) >= (killed + 0.5) * commits / kills:
             place = chance.choice([place for place, worker in enumerate(workers) if worker.is_alive()])
@@ -139,7 +139,7 @@ def _outcome(engine: Engine, folder: Path, killed: int, damage: list[str]) -> Ou
 
 
 def _damage(where: str) -> list[str]:
-    with opened(where) as engine:
+    with opened(where, read_only=True) as engine:
         return check_tables(engine, thorough=True)
 
 

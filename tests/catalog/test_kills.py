@@ -49,7 +49,8 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, kills: ModuleType
     where = str(tmp_path / "catalog.sqlite")
     with opened(where, create=True) as engine:
         upgrade(engine, "catalog")
-        pages = engine.connect().exec_driver_sql("PRAGMA page_count").scalar_one()
+        with engine.connect() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     done: list[str] = []
 
     def fill() -> None:

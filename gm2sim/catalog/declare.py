@@ -178,6 +178,8 @@ def _maker(record: FileRecord) -> str:
 def _insert(
     connection: Connection, new: Sequence[FileRecord], campaign: dict[str, int], places: dict[str, int]
 ) -> dict[str, int]:
+    if not new:
+        return {}
     first, declared = next_id(connection, files), now()
     shared = settings_ids(connection, (record.settings for record in new))
     with indexes_built_after(connection, len(new)):

@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from functools import cache
+from itertools import chain, islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, func, insert, select
+from sqlalchemy import Connection, Engine, Select, Table, func, insert, select
+from sqlalchemy.dialects import sqlite
 
 from gm2sim.catalog.record import Settings
 from gm2sim.catalog.schema import campaigns, files, folders, settings
@@ -16,6 +18,7 @@ from gm2sim.catalog.times import now
 _LOCK = 0x676D3263  # any number, the same for every writer of a catalogue
 _FEW = 50_000  # from so many new files on, indexes are built again instead of kept up
 _CACHE_KIB = 262_144  # of SQLite, while indexes are built
+_PIECE = 100_000  # rows in memory at once
 _CHUNK = 900  # values in one statement
 Row = TypeVar("Row")
 
@@ -35,7 +38,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 def next_id(connection: Connection, table: Table) -> int:
     """The number of the next row; call it within :func:`writing`."""
-    return int(connection.execute(select(func.coalesce(func.max(table.c.id), 0) + 1)).scalar_one())
+    return int(connection.execute(_last(table)).scalar_one()) + 1
 
 
 def chunks(values: Iterable[Row]) -> Iterator[list[Row]]:
@@ -47,13 +50,14 @@ def chunks(values: Iterable[Row]) -> Iterator[list[Row]]:
 
 def store(connection: Connection, table: Table, rows: Iterable[Sequence[Any]]) -> None:
     """Insert rows, each with every column of the table in order."""
-    if connection.dialect.name == "postgresql":
-        _copy(connection, table, rows)
-        return
-    statement = str(insert(table).compile(dialect=connection.dialect))
     rest = iter(rows)
-    while piece := list(islice(rest, 100_000)):
-        connection.exec_driver_sql(statement, [tuple(row) for row in piece])
+    piece = list(islice(rest, _PIECE))
+    if piece and connection.dialect.name == "postgresql":
+        _copy(connection, table, chain(piece, rest))
+        return
+    while piece:
+        connection.exec_driver_sql(_insert(table), [tuple(row) for row in piece])
+        piece = list(islice(rest, _PIECE))
 
 
 @contextmanager
@@ -62,8 +66,7 @@ def indexes_built_after(connection: Connection, new: int) -> Iterator[None]:
 
     The transaction holds the table on PostgreSQL meanwhile. Small inserts leave the indexes as they are.
     """
-    held = connection.execute(select(func.coalesce(func.max(files.c.id), 0))).scalar_one()
-    if new < _FEW or new < held:
+    if new < _FEW or new < next_id(connection, files):
         yield
         return
     if connection.dialect.name == "sqlite":
@@ -129,6 +132,16 @@ def _ids(
     first = next_id(connection, table) if new else 0
     store(connection, table, [(first + place, key(one), *values(one)) for place, one in enumerate(new)])
     return found | {one: first + place for place, one in enumerate(new)}
+
+
+@cache
+def _last(table: Table) -> Select[Any]:
+    return select(func.coalesce(func.max(table.c.id), 0))
+
+
+@cache
+def _insert(table: Table) -> str:
+    return str(insert(table).compile(dialect=sqlite.dialect()))
 
 
 def _copy(connection: Connection, table: Table, rows: Iterable[Sequence[Any]]) -> None:

@@ -29,8 +29,8 @@ def kills() -> ModuleType:
 def test_nothing_acknowledged_is_lost_under_kills(database: str, tmp_path: Path, kills: ModuleType) -> None:
     folder = tmp_path / "notes"
     folder.mkdir()
-    found = kills.kill_at_random(database, folder, commits=240, kills=12, writers=6, readers=4, seed=9)
-    assert found == kills.Outcome(240, 12, 0, 0, [], [])
+    found = kills.kill_at_random(database, folder, commits=120, kills=8, writers=6, readers=4, seed=9)
+    assert found == kills.Outcome(120, 8, 0, 0, [], [])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +103,9 @@ def kill_at_random(
             (write, (where, folder, place, shares[place])) if place < writers else (read, (where, folder, place))
         )
         process = FORK.Process(target=arguments[0], args=arguments[1], daemon=True)
-        process.start()
+        with warnings.catch_warnings():  # the threads of whoever runs the tests do not matter to a worker
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
         return process
 
     workers = [start(place) for place in range(writers + readers)]

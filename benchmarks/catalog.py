@@ -115,7 +115,7 @@ def _page(engine: Engine, query: str) -> float:
     """Time of the first page and of one behind it, the slower [s]."""
     with engine.connect() as connection:
         first = page(connection, query, 100)
-        again = first[-1].name
+        again = first[-1].name if first else None
         return max(
             best_wall(lambda: page(connection, query, 100), 3),
             best_wall(lambda: page(connection, query, 100, again), 3),

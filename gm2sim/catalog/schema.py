@@ -90,7 +90,7 @@ files = Table(
     Index("catalog_files_name", "name", unique=True),
     Index("catalog_files_order", "run", "subrun", "id"),
     Index("catalog_files_tier", "tier", "run", "subrun", "id"),
-    Index("catalog_files_campaign", "campaign_id", "tier", "run", "subrun", "id"),
+    Index("catalog_files_campaign", "campaign_id", "run", "subrun", "id"),
     Index("catalog_files_settings", "settings_id", "run", "subrun", "id"),
 )
 

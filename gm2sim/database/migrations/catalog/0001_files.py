@@ -72,7 +72,7 @@ def _files() -> None:
     order = ["run", "subrun", "id"]
     op.create_index("catalog_files_order", "catalog_files", order)
     op.create_index("catalog_files_tier", "catalog_files", ["tier", *order])
-    op.create_index("catalog_files_campaign", "catalog_files", ["campaign_id", "tier", *order])
+    op.create_index("catalog_files_campaign", "catalog_files", ["campaign_id", *order])
     op.create_index("catalog_files_settings", "catalog_files", ["settings_id", *order])
 
 

@@ -1,5 +1,6 @@
 """What a person sees in the terminal: tables, the progress of a run and its last words."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,22 +18,38 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
+# Control characters of ASCII and Latin-1, marks of direction, halves of pairs that no encoding knows.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _WIDTH_OF_FILES = 140  # characters, where the output is no terminal that has a width of its own
 
 
 def say(text: object) -> None:
     """One line of plain text, never wrapped or coloured."""
-    Console(soft_wrap=True, highlight=False).print(str(text), markup=False)
+    Console(soft_wrap=True, highlight=False).print(visible(text), markup=False, emoji=False)
+
+
+def complain(text: object) -> None:
+    """The same to standard error."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(visible(text), markup=False, emoji=False)
+
+
+def visible(text: object) -> str:
+    """Text with every character that would steer a terminal, or turn the direction of reading, written as its code.
+
+    Lines and tabs stay.
+    """
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(text))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A titled table."""
-    table = Table(title=title.replace("[", r"\["), title_justify="left", header_style="bold", row_styles=("", "dim"))
+    table = Table(title=_plain(title), title_justify="left", header_style="bold", row_styles=("", "dim"))
     for number, column in enumerate(columns):
-        table.add_column(column.replace("[", r"\["), no_wrap=number == 0, overflow="fold")
+        table.add_column(_plain(column), no_wrap=number == 0, overflow="fold")
     for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        table.add_row(*(_plain(cell) for cell in row))
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH_OF_FILES
@@ -79,7 +97,7 @@ class RunDisplay:
     def note(self, text: str) -> None:
         """A line above the bar, for example that code is being compiled."""
         if not self._quiet:
-            self._console.print(text, markup=False)
+            self._console.print(visible(text), markup=False, emoji=False)
 
     def begin(self, fills: int, description: str, shown: bool) -> None:
         """Start the bar.
@@ -96,7 +114,7 @@ class RunDisplay:
         self._quiet = self._quiet or not shown
         if not self._quiet:
             self._progress.start()
-            self._task = self._progress.add_task(description, total=fills, rate="")
+            self._task = self._progress.add_task(escape(visible(description)), total=fills, rate="")
 
     def advance(self, muon_turns_per_second: float) -> None:
         """One more fill is done."""
@@ -123,7 +141,7 @@ class RunDisplay:
         rows.append(("folder", str(out)))
         table = Table.grid(padding=(0, 2))
         for name, value in rows:
-            table.add_row(f"[bold]{name}[/bold]", value)
+            table.add_row(Text(name, style="bold"), _plain(value))
         Console().print(table)
 
 
@@ -142,6 +160,11 @@ def turn_bar(turns: int, shown: bool) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, disable=not drawn, transient=True) as progress:
         task = progress.add_task("tracking", total=turns)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _plain(text: str) -> Text:
+    """Text that is shown as it stands: no markup, no picture for :names:."""
+    return Text(visible(text))
 
 
 def _cell(value: Any) -> str:

@@ -113,7 +113,7 @@ def build_report(folder: Path | str, analysis: Analysis | None = None) -> Path:
         settings=[(key, toml_value(value)) for key, value in flatten(config.model_dump()).items()],
     )
     path = folder / "report.html"
-    write_text(path, text)
+    write_text(path, text, replace=True)
     return path
 
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,8 @@ def _claimed(out: Path, config: Config, job: Ranks, *, resume: bool, force: bool
         if lock is not None and lock.is_locked:
             # While held: whoever comes next makes new ones.
             for path in (out / _OWNER, Path(lock.lock_file)):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
             lock.release()
 
 

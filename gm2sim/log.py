@@ -8,7 +8,7 @@ def set_up(verbose: bool) -> None:
     from rich.console import Console
     from rich.logging import RichHandler
 
-    from gm2sim.terminal import visible
+    from gm2sim.text import visible
 
     class Plain(logging.Formatter):
         """Text of others is shown, not obeyed."""

@@ -86,6 +86,8 @@ def make_folder(folder: Path) -> None:
         raise ConfigError(f"no permission to write in '{folder}' ({err.strerror}): choose another --out") from None
     except (FileExistsError, NotADirectoryError):
         raise ConfigError(f"'{folder}' is not a folder: choose another --out") from None
+    except ValueError as err:
+        raise ConfigError(f"'{folder}' is no name of a folder ({err}): choose another --out") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"no permission to write in '{folder}': choose another --out")
 

@@ -16,6 +16,7 @@ from gm2sim.outputs import SubrunPaths, claim_folder, describe, make_folder, rea
 from gm2sim.setup import Setup
 from gm2sim.subrun import Watch, run_subrun
 from gm2sim.summary import Tally, summarise
+from gm2sim.text import one_line
 from gm2sim.timeline import muon_fills
 from gm2sim.warm import compiled_set, warm_up
 from gpu import cache, threads
@@ -24,6 +25,7 @@ from gpu.device import choose, choose_backend
 BACKENDS = ("auto", "cpu", "gpu")
 _OWNER = ".gm2sim.owner"
 _ELSEWHERE = "choose another --out"
+_LONGEST_NAME = 200  # of a preset, in the files of a run
 
 
 def run(
@@ -68,6 +70,7 @@ def run(
         backend "gpu" without a usable GPU.
     """
     started = time.perf_counter()
+    preset = one_line(preset, _LONGEST_NAME)
     job = ranks()
     chosen = _backend(backend, job.local_rank)
     if job.size > 1:

@@ -1,6 +1,5 @@
 """What a person sees in the terminal: tables, the progress of a run and its last words."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +19,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-# Control characters of ASCII and Latin-1, marks of direction, halves of pairs that no encoding knows.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+from gm2sim.text import one_line, visible
+
 _WIDTH_OF_FILES = 140  # characters, where the output is no terminal that has a width of its own
 
 
@@ -31,16 +30,8 @@ def say(text: object) -> None:
 
 
 def complain(text: object) -> None:
-    """The same to standard error."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(visible(text), markup=False, emoji=False)
-
-
-def visible(text: object) -> str:
-    """Text with every character that would steer a terminal, or turn the direction of reading, written as its code.
-
-    Lines and tabs stay.
-    """
-    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(text))
+    """One sentence to standard error."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(one_line(text), markup=False, emoji=False)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -114,7 +105,7 @@ class RunDisplay:
         self._quiet = self._quiet or not shown
         if not self._quiet:
             self._progress.start()
-            self._task = self._progress.add_task(escape(visible(description)), total=fills, rate="")
+            self._task = self._progress.add_task(escape(one_line(description)), total=fills, rate="")
 
     def advance(self, muon_turns_per_second: float) -> None:
         """One more fill is done."""

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 from gm2sim.errors import ConfigError
 
 Result = TypeVar("Result")
+
+SEAL = "metadata_sha256"
 
 _LONGEST_NAME = 255  # bytes; of ext4, XFS, Lustre, GPFS
 _FOREIGN_S = 86_400.0  # a temporary file of another machine that nobody touched for a day is left over
@@ -104,8 +106,25 @@ def write_text(path: Path, text: str, *, replace: bool = False, read_only: bool 
 
 def write_json(path: Path, content: Any, *, replace: bool = False, read_only: bool = False) -> None:
     """Write JSON: two spaces, keys as given, one final newline; see :func:`atomic_path`."""
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    write_text(path, text, replace=replace, read_only=read_only)
+    write_text(path, f"{_json(content)}\n", replace=replace, read_only=read_only)
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a JSON file with a sum of its own as last entry: the SHA-256 of the text without that entry."""
+    told = {key: value for key, value in content.items() if key != SEAL}
+    return told | {SEAL: hashlib.sha256(_json(told).encode("utf-8")).hexdigest()}
+
+
+def check_seal(text: str, content: Mapping[str, Any]) -> None:
+    """Compare a JSON file with the sum that :func:`sealed` gave it: every byte counts.
+
+    Raises
+    ------
+    ValueError
+        It does not hold, or is not there.
+    """
+    if content.get(SEAL) != sealed(content)[SEAL] or text != f"{_json(content)}\n":
+        raise ValueError("its own checksum does not hold")
 
 
 def write_all(handle: int, data: bytes | memoryview) -> None:
@@ -206,6 +225,10 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False)
 
 
 def _temporary(final: Path) -> Path:

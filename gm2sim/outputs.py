@@ -1,6 +1,5 @@
 """The folder of a run: names of its files, who owns it, and which subruns are done."""
 
-import hashlib
 import json
 import os
 import re
@@ -11,13 +10,22 @@ from typing import Any
 import tomli_w
 
 from gm2sim import __version__
-from gm2sim.atomic import inside, protect, remove_left_overs, sha256, write_json, write_text
+from gm2sim.atomic import (
+    SEAL,
+    check_seal,
+    inside,
+    protect,
+    remove_left_overs,
+    sealed,
+    sha256,
+    write_json,
+    write_text,
+)
 from gm2sim.config import Config, ConfigError
 from gm2sim.errors import NewerFormatError, refuse_newer
 from gm2sim.raw.checksum import Checksums
 
 METADATA_FORMAT = 2  # 1 had no sum of its own
-_OWN_SUM = "metadata_sha256"
 _OURS = (
     "gm2_run*.mid",
     "gm2_run*.truth.h5",
@@ -149,7 +157,7 @@ def write_metadata(paths: SubrunPaths, config: Config, content: dict[str, Any]) 
     told = head | content | {"files": files}
     for product in (paths.raw, paths.truth):
         protect(product)
-    write_json(paths.metadata, told | {_OWN_SUM: _sum(told)}, read_only=True)
+    write_json(paths.metadata, sealed(told), read_only=True)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -168,8 +176,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
         content["files"], content["config_hash"], content["run"]
         made = content.get("format", 1)
         refuse_newer(f"'{path}'", made, METADATA_FORMAT)
-        if made > 1 or _OWN_SUM in content:
-            _check_own_sum(text, content)
+        if made > 1 or SEAL in content:
+            check_seal(text, content)
     except NewerFormatError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
@@ -220,21 +228,6 @@ def _as_recorded(folder: Path, name: str, facts: Any) -> bool:
         )
     except (OSError, KeyError, TypeError, ConfigError):
         return False
-
-
-def _text(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False)
-
-
-def _sum(content: dict[str, Any]) -> str:
-    return hashlib.sha256(_text(content).encode("utf-8")).hexdigest()
-
-
-def _check_own_sum(text: str, content: dict[str, Any]) -> None:
-    """Every byte counts: what was read must also be written so."""
-    told = {key: value for key, value in content.items() if key != _OWN_SUM}
-    if text != f"{_text(content)}\n" or content.get(_OWN_SUM) != _sum(told):
-        raise ValueError("its own checksum does not hold")
 
 
 def _agree(folder: Path, config: Config, resume: bool) -> None:

@@ -18,13 +18,13 @@ from unittest import mock
 import h5py
 import numpy as np
 
-from gm2sim.atomic import sha256, write_json
+from gm2sim.atomic import sealed, sha256, write_json
 from gm2sim.bunch.file import write_native
 from gm2sim.conditions import FileConditions, write_conditions
 from gm2sim.conditions.folders import FOLDERS
 from gm2sim.config import load
 from gm2sim.hdf5 import new_file
-from gm2sim.outputs import METADATA_FORMAT, _sum
+from gm2sim.outputs import METADATA_FORMAT
 from gm2sim.raw import Event, open_run
 from gm2sim.raw.checksum import Checksums
 from gm2sim.raw.event import RawBank
@@ -91,7 +91,7 @@ def metadata(folder: Path) -> dict[str, Any]:
             truth.name: {"size": truth.stat().st_size, "sha256": sha256(truth)},
         },
     }  # fmt: skip
-    return told | {"metadata_sha256": _sum(told)} if METADATA_FORMAT > 1 else told
+    return sealed(told) if METADATA_FORMAT > 1 else told
 
 
 def facts(folder: Path) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def write_conditions(
             pieces.append(_written(table, f"[{run}, {subrun}]" if subrun else "1"))
             last = table.interval.last
             subrun = last[1] + 1 if last[0] == run else subruns
-    write_text(path, "".join(pieces))
+    write_text(path, "".join(pieces), replace=force)
 
 
 def _quoted(text: str) -> str:

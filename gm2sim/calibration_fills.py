@@ -22,8 +22,10 @@ from detectors.shower import CRYSTALS
 from detectors.waveforms import Waveforms
 from gm2sim.config import Config
 from gm2sim.electronics import laser_settings
+from gm2sim.faults import dark
 from gm2sim.raw import FillRecord, WaveformRecord
 from gm2sim.raw.wfd5 import Trigger
+from gm2sim.records import without_crates
 from gm2sim.setup import Setup
 from gm2sim.timeline import FillTime, FillType
 from gpu.rng import FillKey
@@ -87,7 +89,7 @@ def calibration_fill(setup: Setup, when: FillTime, key: FillKey) -> FillRecord:
     """
     own = key._replace(fill=key.fill + _EVENTS * (when.fill_type - 1))
     records = _laser(setup, own) if when.fill_type == FillType.LASER else _pedestals(setup, own)
-    return FillRecord(
+    record = FillRecord(
         serial=when.serial,
         trigger=when.serial + 1,
         time_s=when.seconds,
@@ -97,6 +99,7 @@ def calibration_fill(setup: Setup, when: FillTime, key: FillKey) -> FillRecord:
         clock=Trigger.counts(when.since_begin, setup.config.detectors.clock_ppm),
         waveforms=records,
     )
+    return without_crates(record, setup.faults.dead)
 
 
 def _laser(setup: Setup, key: FillKey) -> tuple[WaveformRecord, ...]:
@@ -104,6 +107,8 @@ def _laser(setup: Setup, key: FillKey) -> tuple[WaveformRecord, ...]:
     settings = setup.calorimeters.laser
     first = (WAVEFORM + GAP) * np.arange(LASER_PULSES)
     pulses = fire((first + PULSE_SAMPLE - digitizer.zero_sample) * digitizer.sample_period, settings, key)
+    if setup.faults.dark:
+        pulses = dark(pulses)
     deposits = laser_deposits(pulses, setup.constants.laser_light)
     samples = short_waveforms(deposits, first, WAVEFORM, key, setup.calorimeters, setup.constants)
     return (*_crates(samples), monitor_record(pulses, digitizer, key, GAP))

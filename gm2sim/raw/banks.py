@@ -120,9 +120,10 @@ def fill_banks(fill: FillRecord) -> Iterator[Bank]:
     if len(whole) < len(fill.waveforms):
         raise ValueError("a crate has two records of waveforms: give it one")
     for number in sorted({*range(1, len(fill.calorimeters) + 1), *whole}):
-        if number <= len(fill.calorimeters):
+        crate = fill.calorimeters[number - 1] if number <= len(fill.calorimeters) else None
+        if crate is not None:
             for kind in CRATE_KINDS:
-                parts = kind.parts(fill.calorimeters[number - 1])
+                parts = kind.parts(crate)
                 if parts is not None:
                     yield Bank(f"{kind.prefix}{number:02d}", kind.tid, parts)
         if number in whole:

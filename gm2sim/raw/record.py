@@ -123,8 +123,8 @@ class FillRecord:
         Unix time of the fill: seconds and microseconds, from the run's time line.
     fill_index : int
         Place of the fill in the accelerator's supercycle, 0..15.
-    calorimeters : tuple of CalorimeterRecord
-        The crates 01, 02, ... in order; none in fills without muons.
+    calorimeters : tuple of CalorimeterRecord or None
+        The crates 01, 02, ... in order, None for one that has sent nothing; none in fills without muons.
     fill_type : int
         1 muon, 2 laser, 3 pedestal.
     clock : int
@@ -139,7 +139,7 @@ class FillRecord:
     time_s: int
     time_us: int
     fill_index: int
-    calorimeters: tuple[CalorimeterRecord, ...] = ()
+    calorimeters: tuple[CalorimeterRecord | None, ...] = ()
     fill_type: int = 1
     clock: int = 0
     waveforms: tuple[WaveformRecord, ...] = ()

@@ -7,6 +7,8 @@ import typer
 
 from gm2sim.cli_conditions import conditions_app
 from gm2sim.cli_options import Json, Preset, Set, overrides, print_json, show
+from gm2sim.cli_quality import quality_app
+from gm2sim.cli_reco import reco_app
 from gm2sim.cli_tracks import tracks
 from gm2sim.cli_truth import truth_app
 
@@ -23,6 +25,8 @@ raw_app = typer.Typer(help="Look into raw files and verify them.", no_args_is_he
 app.add_typer(raw_app, name="raw")
 app.add_typer(conditions_app, name="conditions")
 app.add_typer(truth_app, name="truth")
+app.add_typer(quality_app, name="quality")
+app.add_typer(reco_app, name="reco")
 app.command()(tracks)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the output folder of a run")]
@@ -260,6 +264,9 @@ def fit(
         str, typer.Option(help="T: positrons above threshold, A: weighted with their asymmetry, Q: all energy")
     ] = "T",
     pileup: Annotated[bool, typer.Option("--pileup", help="subtract pileup by the shadow window (T, A)")] = False,
+    quality: Annotated[
+        str | None, typer.Option(metavar="DB", help="leave out the fills that data quality flags (T, A)")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Reconstruct the raw files of a run and fit the anomalous precession frequency.
@@ -269,7 +276,7 @@ def fit(
     from gm2sim.analysis import fit as fit_run
     from gm2sim.terminal import print_table
 
-    result = fit_run(folder, method, pileup)
+    result = fit_run(folder, method, pileup, quality)
     if as_json:
         print_json(result)
     else:

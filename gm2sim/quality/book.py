@@ -1,5 +1,6 @@
 """The book of data quality: written whole for the subruns of an assessment, read by run."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from gm2sim.errors import ConfigError
 from gm2sim.quality.flags import BAD_FOR_POSITRONS, Flag
 from gm2sim.quality.status import Rows
 from gm2sim.quality.tables import FILL_FLAGS, SUBRUN_STATUS, SUBRUN_TIME, TABLES
-from gm2sim.timeline import FillType
 
 FILE = "quality.sqlite"
 """Name of the book in the folder of a run, where no other is named."""
@@ -64,14 +64,15 @@ def read_rows(where: Path | str, run: int | None = None) -> dict[str, list[dict[
     return found
 
 
-def bad_events(where: Path | str, run: int, subruns: int, flags: Flag = BAD_FOR_POSITRONS) -> frozenset[int]:
+def bad_events(where: Path | str, run: int, subruns: Iterable[int], flags: Flag = BAD_FOR_POSITRONS) -> frozenset[int]:
     """Serial numbers of the events of a run that have any of some flags.
 
     Parameters
     ----------
     where : path or address
-    run, subruns : int
-        Subruns 0 to subruns - 1 must have been assessed.
+    run : int
+    subruns : iterable of int
+        Must have been assessed.
     flags : Flag
 
     Raises
@@ -84,7 +85,7 @@ def bad_events(where: Path | str, run: int, subruns: int, flags: Flag = BAD_FOR_
         with engine.connect() as connection:
             of_run = select(SUBRUN_STATUS.c.subrun).where(SUBRUN_STATUS.c.run == run)
             there = set(connection.execute(of_run).scalars())
-            missing = sorted(set(range(subruns)) - there)
+            missing = sorted(set(subruns) - there)
             if missing:
                 raise ConfigError(
                     f"'{shown(where)}' holds no data quality of run {run} subrun {missing[0]}: "
@@ -92,8 +93,3 @@ def bad_events(where: Path | str, run: int, subruns: int, flags: Flag = BAD_FOR_
                 )
             chosen = select(FILL_FLAGS.c.event, FILL_FLAGS.c.flags).where(FILL_FLAGS.c.run == run)
             return frozenset(event for event, bits in connection.execute(chosen) if bits & int(flags))
-
-
-def fills_of_muons(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of the table of flags that are fills of muons."""
-    return [row for row in rows if row["fill_type"] == FillType.MUONS]

@@ -61,7 +61,8 @@ def _status(found: Assessment, here: Bools) -> dict[str, Any]:
     kept = [float(some.sum()) / max(int(muons.sum()), 1) >= cuts.fills_kept for some in (at_first, good)]
     jumps = np.abs(np.diff(m.field[m.muons & (m.subrun <= m.subrun[here].max())])) > cuts.field
     peaks = 1e4 * found.reference.kick[:, 0]
-    volts = np.abs(found.reference.plates[:, -1]) if found.reference.plates.size else np.zeros(0)
+    plates = np.abs(found.reference.plates)
+    volts = plates[:, plates.shape[1] // 3 :].mean(axis=1) if plates.size else np.zeros(0)
     return {
         "quad_condition": round(float(np.median(volts)) / 100.0) if volts.size else 0,  # tenths of a kilovolt
         "kicker_condition": round(float(peaks.mean())) if np.isfinite(peaks).all() else 0,  # gauss

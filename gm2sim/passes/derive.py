@@ -97,13 +97,35 @@ def run_data(paths: Sequence[Path], config: Config, skip: Collection[int] = ()) 
             elif event.serial in skip:
                 continue
             elif event.fill_type == FillType.LASER:
-                laser.append(gains_of_event(event, known))
+                pulses = gains_of_event(event, known)
+                laser.append(pulses._replace(gain=undisturbed(pulses, known)))
             elif event.fill_type == FillType.MUONS and config.laser.sync:
                 offsets += _sync_times(event, known, 1e-6 * config.laser.sync_us)
-        pulses = LaserGains.concatenate(laser).gain
-        if len(pulses):
-            gain[raw.subrun or 0] = means(pulses)
+        found = LaserGains.concatenate(laser).gain
+        if len(found):
+            gain[raw.subrun or 0] = means(found)
     return RunData(sums.result(), gain, means(np.array(offsets).reshape(-1, *_SHAPE)))
+
+
+def undisturbed(pulses: LaserGains, known: Calibration) -> Floats:
+    """Gains without the sag that the pulses of the same event before have left, (k, 24, 54).
+
+    Four pulses of 2 GeV, 1.5 us apart, lower each other by 1e-3 on average: as much as a quarter of a degree.
+
+    Parameters
+    ----------
+    pulses : LaserGains
+        Of one event.
+    known : Calibration
+        How much, and for how long.
+    """
+    light = np.repeat(pulses.brightness, CALORIMETERS // pulses.brightness.shape[1] * CRYSTALS, axis=1)
+    left = light * known.channels("laser_light") * known.channels("drop_per_gev")
+    sag = np.zeros_like(left)
+    for later in range(1, len(left)):
+        age = (pulses.time[later] - pulses.time[:later])[:, None]
+        sag[later] = (left[:later] * np.exp(-age / known.channels("drop_time"))).sum(axis=0)
+    return np.asarray(pulses.gain / (1.0 - sag.reshape(pulses.gain.shape)))
 
 
 def means(values: Floats) -> Means:

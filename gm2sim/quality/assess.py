@@ -20,7 +20,7 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 _FLAT_TOP = 60e-6  # behind scraping and charging [s]
 _FROM = 0.0  # a breakdown matters from here on [s]
-_FEWEST = 3  # fills of which a median is better than the highest
+_SIGMA = 1.4826  # standard deviation of a Gaussian over its median distance from the mean
 
 
 class Reference(NamedTuple):
@@ -30,9 +30,10 @@ class Reference(NamedTuple):
     ----------
     kick : array (3, 4)
     plates : array (plates, bins) [V]
+        Their size, whatever the sign.
     pedestals : array (24,) [counts]
     laser : array (6,)
-    t0, t0_area, ctags, islands, triples : float
+    t0, t0_spread, t0_area, ctags, islands, triples : float
     straws : array (2,)
         Mean hits of a station.
     laser_expected : bool
@@ -48,6 +49,7 @@ class Reference(NamedTuple):
     pedestals: Floats
     laser: Floats
     t0: float
+    t0_spread: float
     t0_area: float
     ctags: float
     islands: float
@@ -156,12 +158,14 @@ def reference_of(measures: Measures, which: Bools) -> Reference:
     some = Measures._make(column[which] for column in measures)
     lit = some.laser.max(axis=1) > 0.0
     field = measures.field[measures.muons]
+    t0 = float(_median(some.t0))
     return Reference(
         kick=_median(some.kick),
-        plates=_median(np.abs(some.plates)) * np.sign(_median(some.plates)),
+        plates=_median(np.abs(some.plates)),
         pedestals=_median(some.pedestals),
         laser=_median(some.laser[lit]),
-        t0=float(_median(some.t0)),
+        t0=t0,
+        t0_spread=_SIGMA * float(_median(np.abs(some.t0 - t0))),
         t0_area=float(_median(some.t0_area)),
         ctags=_typical(some.ctags),
         islands=_typical(some.islands),
@@ -226,12 +230,12 @@ def quads_are_wrong(plates: NDArray[np.float32], reference: Floats, cuts: Cuts, 
     if not plates.shape[1]:
         return np.zeros(len(plates), np.bool_)
     flat = times >= _FLAT_TOP
-    level = np.abs(reference[:, flat]).mean(axis=1)
+    level = reference[:, flat].mean(axis=1)
     wanted = level > 0.0
-    off = np.abs(np.abs(plates[:, :, flat]).mean(axis=2) - level) > cuts.quad_flat * level
-    falls = ((np.abs(reference) - np.abs(plates)) > cuts.quad_spark * level[:, None])[:, :, times >= _FROM].any(axis=2)
-    # Where most fills spark, or there is but one, the reference is no help: no good plate loses half of its voltage.
     own = np.abs(plates)
+    off = np.abs(own[:, :, flat].mean(axis=2) - level) > cuts.quad_flat * level
+    falls = ((reference - own) > cuts.quad_spark * level[:, None])[:, :, times >= _FROM].any(axis=2)
+    # Where most fills spark, or there is but one, the reference is no help: no good plate loses half of its voltage.
     falls |= (own[:, :, flat] < 0.5 * own.max(axis=2, keepdims=True)).any(axis=2)
     return np.asarray(((off | falls) & wanted).any(axis=1))
 
@@ -263,5 +267,6 @@ def _trackers_are_off(m: Measures, reference: Reference, cuts: Cuts) -> Bools:
 def _bunch_is_wrong(m: Measures, reference: Reference, cuts: Cuts) -> Bools:
     if not np.isfinite(reference.t0):
         return np.zeros(len(m.t0), np.bool_)
-    late = ~(np.abs(m.t0 - reference.t0) <= cuts.t0_time)
+    # A weak bunch is timed by its noise: its own scatter is let pass.
+    late = ~(np.abs(m.t0 - reference.t0) <= cuts.t0_time + cuts.sigmas * reference.t0_spread)
     return np.asarray(late | (np.abs(m.t0_area - reference.t0_area) > cuts.t0_area * reference.t0_area))

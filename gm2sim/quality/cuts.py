@@ -30,8 +30,9 @@ class Cuts:
         Relative distance of a number of counts that is let pass, with ``sigmas`` of its Poisson error.
     sigmas : float
     t0_time : float [s]
+        Of the injected bunch, beyond ``sigmas`` of the scatter of the run.
     t0_area : float
-        Relative distances of the injected bunch.
+        Relative distance of its size.
     laser : float
         Relative distance of a head's brightness.
     pedestal : float [counts]

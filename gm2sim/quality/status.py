@@ -61,7 +61,7 @@ def _status(found: Assessment, here: Bools) -> dict[str, Any]:
     kept = [float(some.sum()) / max(int(muons.sum()), 1) >= cuts.fills_kept for some in (at_first, good)]
     jumps = np.abs(np.diff(m.field[m.muons & (m.subrun <= m.subrun[here].max())])) > cuts.field
     peaks = 1e4 * found.reference.kick[:, 0]
-    plates = np.abs(found.reference.plates)
+    plates = found.reference.plates
     volts = plates[:, plates.shape[1] // 3 :].mean(axis=1) if plates.size else np.zeros(0)
     return {
         "quad_condition": round(float(np.median(volts)) / 100.0) if volts.size else 0,  # tenths of a kilovolt
@@ -83,7 +83,7 @@ def _status(found: Assessment, here: Bools) -> dict[str, Any]:
 
 def _off_flat_top(found: Assessment, fills: Bools) -> float:
     """Relative distance of the plates of a subrun from those of the run, the worst; the median over the fills."""
-    plates, reference = np.abs(found.measures.plates[fills]), np.abs(found.reference.plates)
+    plates, reference = np.abs(found.measures.plates[fills]), found.reference.plates
     wanted = reference.mean(axis=1) > 0.0 if reference.size else np.zeros(0, np.bool_)
     if not (wanted.any() and len(plates)):
         return 0.0

@@ -47,6 +47,9 @@ def reco_full(
     out: Annotated[Path, typer.Option(metavar="FILE", help="HDF5 file of positrons and tracks")],
     quality: Quality = None,
     tracks: Annotated[bool, typer.Option(help="find tracks too")] = True,
+    allow_open: Annotated[
+        bool, typer.Option("--allow-open", help="use a tag of a database that is not frozen and may still change")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="replace the file that --out names")] = False,
     as_json: Json = False,
 ) -> None:
@@ -57,7 +60,7 @@ def reco_full(
     from gm2sim.passes.full import full
     from gm2sim.terminal import print_table
 
-    found = full(folder, db, tag, out, quality=quality, tracks=tracks, force=force)
+    found = full(folder, db, tag, out, quality=quality, tracks=tracks, allow_open=allow_open, force=force)
     if as_json:
         print_json(found)
         return

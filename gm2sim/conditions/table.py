@@ -229,7 +229,7 @@ def _texts(folder: Folder, given: Mapping[str, Sequence[str]], where: str) -> di
             _refuse(where, f"there is no column '{name}': it is {text.meaning}")
         for word in given[name]:
             if len(word) > text.longest or not word.isprintable():
-                _refuse(where, f"{name} = {ascii(word[:40])} has to be printable and of up to {text.longest} letters")
+                _refuse(where, f"{name} = {word[:40]!a} has to be printable and of up to {text.longest} letters")
     return {name: given[name] for name in known}
 
 

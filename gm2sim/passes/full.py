@@ -35,6 +35,7 @@ def full(
     *,
     quality: Path | str | None = None,
     tracks: bool = True,
+    allow_open: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
     """Reconstruct the raw files of a run with the constants of a tag; nothing begins before all of them are there.
@@ -52,6 +53,8 @@ def full(
         Book of data quality; ``quality.sqlite`` in the folder without.
     tracks : bool
         Find tracks too, where trackers have been read out.
+    allow_open : bool
+        Use a tag of a database that is not frozen and may still change.
     force : bool
         Replace ``out``.
 
@@ -70,7 +73,7 @@ def full(
     if not out.parent.is_dir():
         raise ConfigError(f"there is no folder '{out.parent}': make it or choose another --out")
     files = run_files(raw_files(folder))
-    conditions = open_reader(db, tag)
+    conditions = open_reader(db, tag, allow_open=allow_open)
     with_tracks = tracks and files.config.transport.trackers
     require_all(conditions, files, with_tracks)
     book = quality or folder / FILE

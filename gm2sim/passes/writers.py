@@ -7,8 +7,13 @@ from typing import Protocol
 import numpy as np
 
 from gm2sim.conditions import Conditions, ConditionsError, FileConditions, Interval, Table
+from gm2sim.conditions.database import DatabaseConditions
 from gm2sim.conditions.file import write_tables
 from gm2sim.conditions.interval import WITHOUT_END, Subrun
+from gm2sim.conditions.loading import Entry, add
+from gm2sim.conditions.moment import behind, moment
+from gm2sim.conditions.tags import tags
+from gm2sim.database import opened, require_schema
 
 _Held = tuple[Table, Subrun, Subrun]
 _FOR_EVER = (WITHOUT_END, WITHOUT_END)
@@ -67,19 +72,63 @@ class FileWriter:
         return len(new)
 
 
+class DatabaseWriter:
+    """Constants of an open tag of a database; what the tag has for the same subruns already must be the same.
+
+    Parameters
+    ----------
+    where : str
+        Path of a SQLite file, or ``postgresql://user@host/name``; `gm2sim conditions init` has made the tables.
+    tag : str
+        Made if it is not there.
+    """
+
+    def __init__(self, where: str, tag: str) -> None:
+        self._where, self._tag = where, tag
+
+    def write(self, tables: Sequence[Table]) -> int:
+        """Put in tables; see :class:`ConstantsWriter`."""
+        with opened(self._where) as engine:
+            require_schema(engine, "conditions")
+            held = None
+            if any(row["tag"] == self._tag for row in tags(engine)):
+                held = DatabaseConditions(self._where, self._tag, allow_open=True)
+            new = [table for table in tables if held is None or not _is_held(held, table)]
+            if held is not None:
+                held.close()
+            add(engine, self._tag, [Entry(table, moment(*table.interval.first), behind(table.interval.last))
+                                    for table in new])  # fmt: skip
+        return len(new)
+
+
+def is_file(where: str) -> bool:
+    """Whether an address is that of a file of conditions."""
+    return where.endswith(".toml")
+
+
 def open_writer(where: str, tag: str) -> ConstantsWriter:
-    """The writer for a file of conditions (its name ends in .toml)."""
-    return FileWriter(Path(where), tag)
+    """The writer for a file of conditions (its name ends in .toml) or a database."""
+    return FileWriter(Path(where), tag) if is_file(where) else DatabaseWriter(where, tag)
 
 
-def open_reader(where: str, tag: str) -> Conditions:
+def open_reader(where: str, tag: str, *, allow_open: bool = False) -> Conditions:
     """The constants of a tag.
+
+    Parameters
+    ----------
+    where, tag : str
+    allow_open : bool
+        Use a tag of a database that is not frozen.
 
     Raises
     ------
     ConditionsError
-        They cannot be read, or are of another tag.
+        They cannot be read, are of another tag, or of one that may still change.
+    DatabaseError
+        The database cannot be read.
     """
+    if not is_file(where):
+        return DatabaseConditions(where, tag, allow_open=allow_open)
     found = FileConditions(Path(where))
     if tag and found.tag != tag:
         raise ConditionsError(f"conditions file '{where}' has the tag '{found.tag}', not '{tag}': give that --tag")
@@ -93,6 +142,14 @@ def _same(table: Table, old: Table) -> bool:
         and table.interval == old.interval
         and all(np.array_equal(values, old[name]) for name, values in table.columns.items())
     )
+
+
+def _is_held(held: Conditions, table: Table) -> bool:
+    """Whether a database gives the table for its first subrun, to the last bit and for the same subruns."""
+    try:
+        return _same(table, held.table(table.folder.name, *table.interval.first))
+    except ConditionsError:
+        return False
 
 
 def _beside(old: _Held, table: Table) -> list[_Held]:

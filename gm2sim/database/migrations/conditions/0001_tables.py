@@ -1,6 +1,6 @@
 """Tags, and the tables of the first 23 folders of conditions."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -61,8 +61,12 @@ def upgrade() -> None:
     """Make the tables."""
     create_tags()
     for folder in FOLDERS:
-        kinds = ((folder.real, sa.Double()), (folder.whole, sa.Integer()), (folder.text, sa.Text()))
-        columns: list[sa.Column[object]] = [
+        kinds: tuple[tuple[tuple[str, ...], sa.types.TypeEngine[Any]], ...] = (
+            (folder.real, sa.Double()),
+            (folder.whole, sa.Integer()),
+            (folder.text, sa.Text()),
+        )
+        columns: list[sa.Column[Any]] = [
             sa.Column(name, kind, nullable=False) for names, kind in kinds for name in names
         ]
         create_folder(folder.name, folder.keys, columns)

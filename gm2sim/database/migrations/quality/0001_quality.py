@@ -1,7 +1,5 @@
 """Tables of data quality: as gm2sim.quality.tables had them in the first version."""
 
-# ruff: noqa: N999
-
 import sqlalchemy as sa
 from alembic import op
 

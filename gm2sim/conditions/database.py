@@ -43,16 +43,20 @@ class DatabaseConditions:
         self._name = f"conditions database '{shown(where)}'"
         snapshot = is_snapshot(where)
         self._engine = open_engine(where, read_only=True, immutable=snapshot)
-        require_schema(self._engine, "conditions")
-        with explain(self._engine), self._engine.connect() as connection:
-            row = find_tag(connection, tag)
-            if not (row.frozen or allow_open):
-                raise ConditionsError(
-                    f"tag '{row.tag}' of {self._name} is open and may still change: freeze it with `gm2sim conditions "
-                    "tag freeze`, or allow it (conditions.allow_open = true, --allow-open)"
-                )
-            of_content = row.checksum or checksum(connection, row.tag_id)
-            self._runs = _runs(connection) if snapshot else None
+        try:
+            require_schema(self._engine, "conditions")
+            with explain(self._engine), self._engine.connect() as connection:
+                row = find_tag(connection, tag)
+                if not (row.frozen or allow_open):
+                    raise ConditionsError(
+                        f"tag '{row.tag}' of {self._name} is open and may still change: freeze it with `gm2sim "
+                        "conditions tag freeze`, or allow it (conditions.allow_open = true, --allow-open)"
+                    )
+                of_content = row.checksum or checksum(connection, row.tag_id)
+                self._runs = _runs(connection) if snapshot else None
+        except BaseException:
+            self._engine.dispose()
+            raise
         self.tag = str(row.tag)
         self._tag_id = row.tag_id
         self._version = f"{row.tag}{'' if row.frozen else ' (open)'} sha256 {of_content}"

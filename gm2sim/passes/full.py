@@ -17,7 +17,7 @@ from gm2sim.conditions.trackers import tracker_constants
 from gm2sim.config import Config, ConfigError
 from gm2sim.electronics import calorimeter_folders, calorimeter_settings
 from gm2sim.passes.files import RunFiles, run_files
-from gm2sim.passes.writers import open_reader
+from gm2sim.passes.writers import reading
 from gm2sim.quality.book import FILE
 from gm2sim.quality.flags import BAD_FOR_POSITRONS, BAD_FOR_TRACKS
 from gm2sim.quality.folder import events_to_skip
@@ -73,10 +73,19 @@ def full(
     if not out.parent.is_dir():
         raise ConfigError(f"there is no folder '{out.parent}': make it or choose another --out")
     files = run_files(raw_files(folder))
-    conditions = open_reader(db, tag, allow_open=allow_open)
+    with reading(db, tag, allow_open=allow_open) as conditions:
+        metadata = _reconstructed(files, conditions, tag, quality or folder / FILE, out, tracks)
+    metadata["files"] = {out.name: {"size": out.stat().st_size, "sha256": sha256(out)}}
+    write_json(out.with_suffix(".json"), metadata)
+    return metadata
+
+
+def _reconstructed(
+    files: RunFiles, conditions: Conditions, tag: str, book: Path | str, out: Path, tracks: bool
+) -> dict[str, Any]:
+    """Reconstruct and write; the metadata but for the size of the file."""
     with_tracks = tracks and files.config.transport.trackers
     require_all(conditions, files, with_tracks)
-    book = quality or folder / FILE
     skip = events_to_skip(files.paths, book, BAD_FOR_POSITRONS)
     calibrations = {subrun: calibration_of(conditions, files.config, files.run, subrun) for subrun in files.subruns}
     clusters = Clusters.concatenate(
@@ -97,9 +106,6 @@ def full(
             file.create_dataset(f"calibration/{subrun}", data=text).attrs["meaning"] = "JSON of the calibration used"
         for name, value in metadata.items():
             file.attrs[name] = value if isinstance(value, str | int) else json.dumps(value)
-    facts = {"size": out.stat().st_size, "sha256": sha256(out)}
-    metadata = metadata | {"files": {out.name: facts}}
-    write_json(out.with_suffix(".json"), metadata)
     return metadata
 
 

@@ -1,6 +1,7 @@
 """Where the first pass puts its constants: a file of conditions or a database, behind one door."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -111,8 +112,9 @@ def open_writer(where: str, tag: str) -> ConstantsWriter:
     return FileWriter(Path(where), tag) if is_file(where) else DatabaseWriter(where, tag)
 
 
-def open_reader(where: str, tag: str, *, allow_open: bool = False) -> Conditions:
-    """The constants of a tag.
+@contextmanager
+def reading(where: str, tag: str, *, allow_open: bool = False) -> Iterator[Conditions]:
+    """The constants of a tag, for one piece of work.
 
     Parameters
     ----------
@@ -128,11 +130,16 @@ def open_reader(where: str, tag: str, *, allow_open: bool = False) -> Conditions
         The database cannot be read.
     """
     if not is_file(where):
-        return DatabaseConditions(where, tag, allow_open=allow_open)
+        held = DatabaseConditions(where, tag, allow_open=allow_open)
+        try:
+            yield held
+        finally:
+            held.close()
+        return
     found = FileConditions(Path(where))
     if tag and found.tag != tag:
         raise ConditionsError(f"conditions file '{where}' has the tag '{found.tag}', not '{tag}': give that --tag")
-    return found
+    yield found
 
 
 def _same(table: Table, old: Table) -> bool:

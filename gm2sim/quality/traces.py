@@ -7,12 +7,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.t0 import T0Settings, t0_time
+from detectors.t0 import CHANNELS, T0Settings, t0_time
+from detectors.trace import light_of
 
 Floats = NDArray[np.float64]
 _BIN = 16  # samples of a quad trace that are averaged: 8 us at 2 MHz
 _ABOVE_NOISE = 8.0  # a pulse is higher than so many times the noise
-_QUIET = 200  # samples at the begin of a kicker's trace, before any pulse
+_QUIET = 200  # samples at the begin of a trace, before any pulse
+_PMT_B = 1  # channel of T0 with most light
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,16 @@ def plate_times(channels: Channels) -> Floats:
 def bunch_of(samples: NDArray[np.int16]) -> tuple[float, float]:
     """Mean time [s] and area [counts x samples] of the injected bunch in PMT B of T0; NaN and 0 without one."""
     counter = T0Settings()
-    try:
-        found = t0_time(samples[1], counter.trace, counter.responses[1])
-    except (ValueError, IndexError):
+    if samples.shape != (len(CHANNELS), counter.trace.samples):
         return np.nan, 0.0
+    try:
+        found = t0_time(samples[_PMT_B], counter.trace, counter.responses[_PMT_B])
+    except ValueError:  # no sample stands out: a weak, long bunch may still do so as a whole
+        signal = light_of(samples[_PMT_B], _QUIET)
+        late, quiet = signal[_QUIET:], float(signal[:_QUIET].std())
+        area = float(late.sum())
+        if area < _ABOVE_NOISE * quiet * np.sqrt(late.size):
+            return np.nan, 0.0
+        mean = float((late * counter.trace.times[_QUIET:]).sum() / area)
+        return mean - counter.responses[_PMT_B].delay, area
     return found.mean, found.area

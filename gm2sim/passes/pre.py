@@ -17,6 +17,7 @@ from gm2sim.quality.assess import assess
 from gm2sim.quality.book import FILE, bad_events, write_rows
 from gm2sim.quality.flags import Flag
 from gm2sim.quality.status import rows_of
+from gm2sim.trackers import tracker_folders
 
 Floats = NDArray[np.float64]
 _NS = 1e9
@@ -54,7 +55,7 @@ def pre(folder: Path, db: str, tag: str, quality: Path | str | None = None) -> d
     tables, missing = derived_tables(run_data(files.paths, files.config, dark), files)
     writer = open_writer(db, tag)
     new = writer.write(tables)
-    due = calorimeter_folders(files.config)
+    due = (*calorimeter_folders(files.config), *tracker_folders(files.config))
     derived = {table.folder.name for table in tables}
     return {
         "run": files.run,

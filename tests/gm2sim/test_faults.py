@@ -1,6 +1,8 @@
 """Faults put in on purpose: drawn from the fill's name alone, felt by muons and detectors, written into the truth."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,16 +12,22 @@ from detectors.field_traces import QUAD_TRACE, in_tesla, in_volts
 from detectors.straws import STATION_CHANNELS
 from fields.spark import Spark
 from fields.voltage import VoltageProgram
+from gm2sim.analysis import raw_files
 from gm2sim.chain import track_muons
 from gm2sim.config import Config, load
 from gm2sim.faults import NONE, FillFaults, Kind, faults_of
 from gm2sim.monitors import simulate_monitors
-from gm2sim.quality import Flag, assess
+from gm2sim.quality import BAD_FOR_POSITRONS, Flag, assess
+from gm2sim.quality.folder import events_to_skip
 from gm2sim.raw import open_run
+from gm2sim.reco import reconstruct
+from gm2sim.report.load import load_folder
+from gm2sim.report.quality import quality_pages
 from gm2sim.run import run
 from gm2sim.setup import Setup
 from gm2sim.timeline import FillType
 from gpu.rng import FillKey
+from tests.gm2sim.condition_files import gm2sim
 from tracking.bunch import State
 from tracking.crossings import Crossings
 
@@ -211,3 +219,32 @@ def test_every_fault_is_flagged_and_no_good_fill_is(folder: Path) -> None:
         # No muons, or only those before a spark, are few late positrons.
         follows = Flag.CTAGS if mine & {Kind.MISSING_KICK, Kind.QUAD_SPARK} else Flag(0)
         assert Flag(int(bits)) & ~(due | follows | Flag.LOSSES * bool(follows)) == Flag(0)
+
+
+def test_commands_assess_show_report_and_skip(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def say(*arguments: str) -> list[dict[str, Any]]:
+        assert gm2sim(*arguments, "--json") == 0
+        told: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+        return told
+
+    book = str(folder / "quality.sqlite")
+    live = say("quality", "assess", str(folder))
+    assert live[0]["kept"] == 16
+    flags = {row["event"]: row["flags"] for row in say("quality", "show", book, "--table", "fill_flags")}
+    assert len(flags) == 20
+    assert gm2sim("quality", "report", str(folder)) == 0
+    assert "late positrons" in capsys.readouterr().out
+    assert json.loads((folder / "quality.json").read_text())["live"] == live
+    assert (folder / "quality.png").stat().st_size > 1000
+    (page,) = quality_pages(load_folder(folder))
+    assert page[3]() is not None
+    clusters = reconstruct(raw_files(folder), skip=events_to_skip(raw_files(folder), book))
+    assert clusters.time.size
+    assert all(not flags[fill] & BAD_FOR_POSITRONS for fill in clusters.fill.tolist())
+    for arguments, problem in (
+        (("fit", str(folder), "--method", "Q", "--quality", book), "cannot act on the Q method"),
+        (("fit", str(folder), "--quality", str(folder / "none.sqlite")), "there is no database"),
+        (("quality", "show", book, "--table", "fill_flag"), "did you mean 'fill_flags'"),
+    ):
+        assert gm2sim(*arguments) == 2
+        assert problem in capsys.readouterr().err

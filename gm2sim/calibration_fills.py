@@ -22,10 +22,9 @@ from detectors.shower import CRYSTALS
 from detectors.waveforms import Waveforms
 from gm2sim.config import Config
 from gm2sim.electronics import laser_settings
-from gm2sim.faults import dark
+from gm2sim.faults import dark, without_crates
 from gm2sim.raw import FillRecord, WaveformRecord
 from gm2sim.raw.wfd5 import Trigger
-from gm2sim.records import without_crates
 from gm2sim.setup import Setup
 from gm2sim.timeline import FillTime, FillType
 from gpu.rng import FillKey

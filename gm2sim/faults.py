@@ -4,7 +4,7 @@ A fault is a pure function of (seed, run, subrun, fill): it is the same whicheve
 no other random number.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,7 @@ from detectors.straw_drift import StrawHits
 from detectors.straws import STATION_CHANNELS, STATIONS
 from gm2sim.config import Config
 from gm2sim.config.faults import FaultsSection
+from gm2sim.raw import FillRecord
 from gpu.rng import FillKey, Stage, normals, uniforms
 
 Floats = NDArray[np.float64]
@@ -183,6 +184,15 @@ def powered(hits: StrawHits, tripped: tuple[int, ...]) -> StrawHits:
     """The hits of the stations that have high voltage."""
     on = ~np.isin(hits.channel // STATION_CHANNELS, tripped)
     return StrawHits._make(column[on] for column in hits)
+
+
+def without_crates(fill: FillRecord, dead: tuple[int, ...]) -> FillRecord:
+    """The same fill when some calorimeter crates have sent nothing."""
+    if not dead:
+        return fill
+    crates = tuple(None if number in dead else one for number, one in enumerate(fill.calorimeters, 1))
+    waveforms = tuple(one for one in fill.waveforms if one.crate not in dead)
+    return replace(fill, calorimeters=crates, waveforms=waveforms)
 
 
 def probe_readings(config: Config, keys: dict[int, FillKey]) -> list[list[float]]:

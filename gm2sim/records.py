@@ -1,6 +1,5 @@
 """From what the physics packages return to what goes into the files: raw records and truth tables."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,15 +91,6 @@ def fill_record(
         waveforms=waveforms,
         straws=straws,
     )
-
-
-def without_crates(fill: FillRecord, dead: tuple[int, ...]) -> FillRecord:
-    """The same fill when some calorimeter crates have sent nothing."""
-    if not dead:
-        return fill
-    crates = tuple(None if number in dead else one for number, one in enumerate(fill.calorimeters, 1))
-    waveforms = tuple(one for one in fill.waveforms if one.crate not in dead)
-    return replace(fill, calorimeters=crates, waveforms=waveforms)
 
 
 def straw_record(hits: StrawHits | None, settings: StrawSettings) -> StrawRecord | None:

@@ -12,7 +12,7 @@ from gm2sim.calibration import Calibration
 from gm2sim.calibration_fills import calibration_fill, crystal_records, in_fill_times, laser_crate, monitor_record
 from gm2sim.chain import simulate_fill
 from gm2sim.config import RunError
-from gm2sim.faults import dark, faults_of, powered, probe_readings
+from gm2sim.faults import dark, faults_of, powered, probe_readings, without_crates
 from gm2sim.monitors import monitor_settings
 from gm2sim.outputs import SubrunPaths, write_metadata
 from gm2sim.raw import RunWriter, run_tree
@@ -24,7 +24,6 @@ from gm2sim.records import (
     fill_record,
     readout,
     straw_record,
-    without_crates,
 )
 from gm2sim.setup import Setup
 from gm2sim.summary import Tally

@@ -51,7 +51,7 @@ class Stage(IntEnum):
     STRAW_CONSTANTS = 25  # misalignment of the modules, dead straws
     MONITOR = 30  # particles, photoelectrons and noise of the auxiliary detectors
     HARP_SCATTERING = 31  # scattering and energy loss of muons in the fibres of the harps
-    FAULTS = 40  # what goes wrong in a fill
+    FAULTS = 41  # what goes wrong in a fill
     RANDOMISATION = 64  # analysis: cluster times moved within a cyclotron period
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gm2sim.errors import ConfigError
 from gm2sim.quality.cuts import Cuts
 from gm2sim.quality.flags import BAD_FOR_POSITRONS, Flag
-from gm2sim.quality.measure import Measures, Reader
+from gm2sim.quality.measure import READ_OUT, Measures, Reader
 from gm2sim.raw import open_run
 from gm2sim.timeline import FillType
 
@@ -254,13 +254,14 @@ def _laser_is_wrong(m: Measures, reference: Reference, cuts: Cuts) -> Bools:
 
 def _crates_are_missing(m: Measures, reference: Reference) -> Bools:
     monitors = (m.muons[:, None] & reference.monitors & ~m.monitors).any(axis=1)
-    return np.asarray(~m.crates.all(axis=1) | monitors)
+    read_out = np.isin(m.fill_type, READ_OUT)
+    return np.asarray((read_out & ~m.crates.all(axis=1)) | monitors)
 
 
 def _trackers_are_off(m: Measures, reference: Reference, cuts: Cuts) -> Bools:
     """A station that should have many hits and has few, in a fill with positrons."""
     beam = m.islands > cuts.positrons * reference.islands
-    asked = (reference.straws >= cuts.straws_least) & (m.straws >= 0)
+    asked = reference.straws >= cuts.straws_least
     return np.asarray(beam & (asked & (m.straws < cuts.straws * reference.straws)).any(axis=1))
 
 

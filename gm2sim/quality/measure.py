@@ -21,6 +21,8 @@ from gm2sim.timeline import FillType
 
 Floats = NDArray[np.float64]
 KICKERS = 3
+READ_OUT = (FillType.MUONS, FillType.LASER, FillType.PEDESTAL)
+"""Events that all calorimeters answer."""
 HV_GROUPS = MODULES * LAYERS * 2  # high-voltage channels of a station: halves of layers, best estimate
 _LIT = 0.3  # [GeV] in a crystal that sees the laser
 _PULSE = 0.035  # [GeV]: a smaller signal of a crystal is noise
@@ -115,7 +117,8 @@ class Reader:
     def measure(self, event: Event) -> Measures:
         """The measurements of one event: a row without the first axis."""
         muons = event.fill_type == FillType.MUONS
-        whole = set(event.waveform_crates)
+        # Events of other types hold pulses of boards that trigger themselves, not whole waveforms.
+        whole = set(event.waveform_crates) if event.fill_type in READ_OUT else set()
         calorimeters = event.crates if muons else sorted(whole)
         there = np.isin(np.arange(1, CALORIMETERS + 1), calorimeters)
         pedestals = np.full(CALORIMETERS, np.nan, np.float32)

@@ -236,7 +236,7 @@ def test_commands_assess_show_report_and_skip(folder: Path, capsys: pytest.Captu
     assert "late positrons" in capsys.readouterr().out
     assert json.loads((folder / "quality.json").read_text())["live"] == live
     assert (folder / "quality.png").stat().st_size > 1000
-    (page,) = quality_pages(load_folder(folder))
+    (page,) = quality_pages(load_folder(folder, load("gasgun", CONFIG)))
     assert page[3]() is not None
     clusters = reconstruct(raw_files(folder), skip=events_to_skip(raw_files(folder), book))
     assert clusters.time.size

@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 _BIN = 16  # samples of a quad trace that are averaged: 8 us at 2 MHz
 _ABOVE_NOISE = 8.0  # a pulse is higher than so many times the noise
 _QUIET = 200  # samples at the begin of a trace, before any pulse
+_SMOOTHED = 64  # samples, half of a bunch
+_REACH = 150e-9  # on either side of the middle of a weak bunch [s]: a bunch and as much again
 _PMT_B = 1  # channel of T0 with most light
 
 
@@ -108,11 +110,16 @@ def bunch_of(samples: NDArray[np.int16]) -> tuple[float, float]:
     try:
         found = t0_time(samples[_PMT_B], counter.trace, counter.responses[_PMT_B])
     except ValueError:  # no sample stands out: a weak, long bunch may still do so as a whole
-        signal = light_of(samples[_PMT_B], _QUIET)
-        late, quiet = signal[_QUIET:], float(signal[:_QUIET].std())
-        area = float(late.sum())
-        if area < _ABOVE_NOISE * quiet * np.sqrt(late.size):
-            return np.nan, 0.0
-        mean = float((late * counter.trace.times[_QUIET:]).sum() / area)
-        return mean - counter.responses[_PMT_B].delay, area
+        return _weak_bunch(samples[_PMT_B], counter)
     return found.mean, found.area
+
+
+def _weak_bunch(samples: NDArray[np.int16], counter: T0Settings) -> tuple[float, float]:
+    """The same around the highest mean of some samples."""
+    signal, times = light_of(samples, _QUIET), counter.trace.times
+    middle = times[int(np.convolve(signal, np.full(_SMOOTHED, 1.0 / _SMOOTHED), "same").argmax())]
+    near = np.abs(times - middle) <= _REACH
+    area = float(signal[near].sum())
+    if area < _ABOVE_NOISE * float(signal[:_QUIET].std()) * np.sqrt(near.sum()):
+        return np.nan, 0.0
+    return float((signal * times)[near].sum() / area) - counter.responses[_PMT_B].delay, area

@@ -59,12 +59,10 @@ class Clusters(NamedTuple):
 
 def save_clusters(path: Path, clusters: Clusters) -> None:
     """Write clusters to an HDF5 file, one data set per column with its unit."""
-    import h5py
-
-    from gm2sim.atomic import atomic_path
+    from gm2sim.hdf5 import new_file
 
     units = {"energy": "GeV", "time": "s", "x": "m", "y": "m"}
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_file(path, replace=True) as file:
         for name, values in clusters._asdict().items():
             column = file.create_dataset(f"clusters/{name}", data=values, compression="gzip", shuffle=True)
             column.attrs["unit"] = units.get(name, "")

@@ -22,7 +22,9 @@ from gm2sim.conditions import Conditions, calorimeter_constants, open_conditions
 from gm2sim.conditions.trackers import tracker_constants
 from gm2sim.config import Config
 from gm2sim.electronics import at_time, calorimeter_folders, calorimeter_settings, middle_of, waveform_channels
+from gm2sim.errors import ConfigError
 from gm2sim.machine import Ring, falloff_map, stored_beam
+from gm2sim.mpi import ranks
 from gm2sim.trackers import straw_constants_settings, straw_settings, tracker_folders, transport_settings
 from gpu.rng import FillKey
 from tracking.bunch import Bunch as TrackingBunch
@@ -30,23 +32,31 @@ from tracking.source import StoredBeam, sample
 
 
 def conditions_of(config: Config, *, builtin: bool = False) -> Conditions:
-    """The constants that a configuration means: those of its file, or those that the program draws.
+    """The constants that a configuration means: those of its file or database, or those that the program draws.
 
     Parameters
     ----------
     config : Config
     builtin : bool
-        Those that the program draws, even where there is a file.
+        Those that the program draws, even where there is a file or a database.
 
     Raises
     ------
     ConditionsError
-        The file cannot be read or holds something wrong.
+        The file or the database cannot be read or holds something wrong.
+    ConfigError
+        Several ranks would each connect to a server.
     """
-    file = "" if builtin else config.conditions.file
+    given = type(config.conditions)() if builtin else config.conditions
+    if "://" in given.database and ranks().size > 1:
+        raise ConfigError(
+            "each rank of the job would connect to the server of conditions.database: give a snapshot of it instead "
+            "(gm2sim conditions snapshot)"
+        )
     return open_conditions(
-        file, calorimeter_settings(config), partial(middle_of, config), straw_constants_settings(config)
-    )
+        given.file, calorimeter_settings(config), partial(middle_of, config), straw_constants_settings(config),
+        given.database, given.tag, allow_open=given.allow_open,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

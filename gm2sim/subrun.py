@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from detectors.laser import fire
 from gm2sim import __version__
-from gm2sim.calibration import Calibration
+from gm2sim.calibration import RAW_FORMAT, Calibration
 from gm2sim.calibration_fills import calibration_fill, crystal_records, in_fill_times, laser_crate, monitor_record
 from gm2sim.chain import simulate_fill
 from gm2sim.config import RunError
@@ -152,6 +152,7 @@ def simulation_tree(setup: Setup, preset: str) -> dict[str, Any]:
     """What a raw file says of its making, under /Simulation of the run database."""
     return {
         "simulated": True,
+        "format": RAW_FORMAT,
         "version": __version__,
         "preset": preset,
         "config_hash": setup.config.hash,

@@ -4,8 +4,8 @@ Every column carries its unit and meaning as attributes. Files hold no clock and
 equal bytes.
 """
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.atomic import atomic_path
+from gm2sim.errors import refuse_newer
+from gm2sim.hdf5 import new_file
 
 FORMAT = 1
 
@@ -149,6 +150,20 @@ TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
 }  # fmt: skip
 
 
+@contextmanager
+def open_truth(path: Path | str) -> Iterator[Any]:
+    """A truth file, open for reading.
+
+    Raises
+    ------
+    NewerFormatError
+        A later version of the program wrote it.
+    """
+    with h5py.File(path, "r") as file:
+        refuse_newer(f"'{path}'", file.attrs.get("format", FORMAT), FORMAT)
+        yield file
+
+
 class TruthWriter:
     """Appends the truth of fills to one HDF5 file, which appears only when the block ends well.
 
@@ -167,8 +182,7 @@ class TruthWriter:
         self._rows = dict.fromkeys(TABLES, 0)
 
     def __enter__(self) -> Self:
-        temporary = self._open.enter_context(atomic_path(self._path))
-        self._file = self._open.enter_context(h5py.File(temporary, "w", libver=("v110", "v110")))
+        self._file = self._open.enter_context(new_file(self._path, read_only=True))
         self._file.attrs["format"] = FORMAT
         for name, value in self._attributes.items():
             self._file.attrs[name] = value

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.atomic import atomic_path
 from gm2sim.config import Config, ConfigError
+from gm2sim.hdf5 import new_file
 from gm2sim.raw import open_run
 from gm2sim.setup import Setup
 from gm2sim.tracks.alignment import from_odb
@@ -102,7 +102,7 @@ def save_tracks(path: Path, found: TracksOfFills) -> Path:
     found : TracksOfFills
     """
     flags = {"good_track": good_tracks(found.tracks), "good_vertex": good_vertices(found.tracks)}
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_file(path, replace=True) as file:
         for name, values in ({"fill": found.fill} | found.tracks._asdict() | flags).items():
             column = file.create_dataset(f"tracks/{name}", data=values, compression="gzip", shuffle=True)
             column.attrs["unit"] = UNITS.get(name, "")

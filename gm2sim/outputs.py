@@ -36,6 +36,7 @@ _OURS = (
     "report.html",
     "tracks.h5",
     "truth_match*",
+    "quality.*",
     "config.toml",
 )
 

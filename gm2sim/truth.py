@@ -31,7 +31,7 @@ _ORBIT = {
 }
 
 # What only a file with lost muons has, so that a file without them does not change.
-_ON_DEMAND = frozenset({"straw_hits", "lost_muons", "muon_hits", "monitors", "harp_crossings"})
+_ON_DEMAND = frozenset({"straw_hits", "lost_muons", "muon_hits", "monitors", "harp_crossings", "faults"})
 
 # Group -> column -> (type, unit, meaning). The order is the order in the file.
 TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
@@ -129,6 +129,16 @@ TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "turn": ("i4", "", "turn of the muon"),
         "time": ("f8", "s", "when it crosses the fibre"),
         "path": ("f8", "m", "length in the fibre"),
+    },
+    "faults": {
+        "fill": _KEYS["fill"],
+        "kind": (
+            "i1", "",
+            "1 quad spark, 2 missing kick, 3 weak kick, 4 dead crate, 5 tracker trip, 6 laser off, 7 field jump",
+        ),
+        "place": ("i2", "", "crate 1..24 that is dead, station 0 or 1 that is off, else 0"),
+        "time": ("f8", "s", "when the quads spark"),
+        "size": ("f8", "", "of a kick over the set one; change of the field [ppm]; else 0"),
     },
     "beam": {
         "fill": _KEYS["fill"],

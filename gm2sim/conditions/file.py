@@ -165,16 +165,44 @@ def write_conditions(
     write_text(path, "".join(pieces), replace=force)
 
 
+def write_tables(
+    path: Path, tag: str, entries: Iterable[tuple[Table, Subrun, Subrun | None]], comment: str = ""
+) -> None:
+    """Write tables with the first and the last subrun that they hold for, in the order given; replaces a file.
+
+    Parameters
+    ----------
+    path : Path
+    tag : str
+        Name of this set of constants.
+    entries : iterable of (Table, first, last)
+        Without a last one a table holds until the next of its folder begins.
+    comment : str
+    """
+    pieces = [f"{_HEAD}\nformat = {_quoted(FORMAT)}\ntag = {_quoted(tag)}\n"]
+    if comment:
+        pieces.append(f"comment = {_quoted(comment)}\n")
+    for table, first, last in entries:
+        pieces.append(_written(table, _named(first, 0), None if last is None else _named(last, WITHOUT_END)))
+    write_text(path, "".join(pieces))
+
+
+def _named(subrun: Subrun, of_a_run: int) -> str:
+    """``[run, subrun]``, or the run alone where the subrun is the first or the last there can be."""
+    return str(subrun[0]) if subrun[1] == of_a_run else f"[{subrun[0]}, {subrun[1]}]"
+
+
 def _quoted(text: str) -> str:
     from gm2sim.config.load import toml_value
 
     return toml_value(text)
 
 
-def _written(table: Table, first: str) -> str:
+def _written(table: Table, first: str, last: str | None = None) -> str:
     columns = "".join(f"# {column.title}: {column.meaning}\n" for column in table.folder.columns)
     rows = "".join(f"{','.join(map(repr, row))}\n" for row in table.rows())
     head = f"\n# {table.folder.meaning}\n{columns}[[folders.{table.folder.name}]]\nfirst = {first}\n"
+    head += f"last = {last}\n" if last is not None else ""
     return f'{head}table = """\n{",".join(table.titles)}\n{rows}"""\n'
 
 

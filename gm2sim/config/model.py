@@ -19,6 +19,7 @@ from gm2sim.config.detectors import (
     StrawsSection,
     TransportSection,
 )
+from gm2sim.config.faults import FaultsSection
 from gm2sim.config.monitors import MonitorsSection
 from gm2sim.config.ring import (
     BeamSection,
@@ -140,6 +141,7 @@ class Config(Section):
     daq: DaqSection = DaqSection()
     straws: StrawsSection = StrawsSection()
     monitors: MonitorsSection = MonitorsSection()
+    faults: FaultsSection = FaultsSection()
     fit: FitSection = FitSection()
     run: RunSection = RunSection()
 

@@ -36,6 +36,7 @@ from gm2sim.report.load import (
 )
 from gm2sim.report.monitors import monitor_pages
 from gm2sim.report.numbers import Row, rows
+from gm2sim.report.quality import quality_pages
 from gm2sim.report.svg import inline_svg
 from gm2sim.report.trackers import tracker_pages
 from gm2sim.resolution import Bin, all_bins
@@ -194,6 +195,7 @@ def _figures(run: RunFolder, found: Analysis) -> Iterator[Figure]:
         *tracker_pages(run),
         *laser_pages(run),
         *monitor_pages(run),
+        *quality_pages(run),
     ]  # fmt: skip
     for name, title, caption, make in makers:
         plot = make()

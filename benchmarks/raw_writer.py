@@ -87,7 +87,7 @@ def _speed(fill: FillRecord, times: int, repeats: int, suffix: str = ".mid", fro
 def _limits(repeats: int) -> tuple[float, float, float]:
     """What one core can copy, hash with SHA-256, and write with the three checksums of a file [MB/s]."""
     data = np.random.default_rng(3).integers(0, 256, 1 << 26, np.uint8)
-    view, copy = memoryview(data), np.empty(_PIECE, np.uint8)
+    view, copy = data.data, np.empty(_PIECE, np.uint8)
     places = range(0, data.size, _PIECE)
 
     def copied() -> None:

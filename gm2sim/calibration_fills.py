@@ -25,6 +25,7 @@ from detectors.shower import CRYSTALS
 from detectors.waveforms import Waveforms
 from gm2sim.config import Config
 from gm2sim.electronics import laser_settings
+from gm2sim.faults import dark, without_crates
 from gm2sim.raw import AsynchronousRecord, FillRecord, WaveformRecord
 from gm2sim.raw.trigger import Trigger
 from gm2sim.setup import Setup
@@ -105,7 +106,7 @@ def calibration_fill(setup: Setup, when: FillTime, key: FillKey) -> FillRecord:
         pulses = (_sources(setup, since_readout(setup.config, when), own),)
     else:
         waveforms = _laser(setup, own) if when.fill_type == FillType.LASER else _pedestals(setup, own)
-    return FillRecord(
+    record = FillRecord(
         serial=when.serial,
         trigger=when.serial + 1,
         time_s=when.seconds,
@@ -118,6 +119,7 @@ def calibration_fill(setup: Setup, when: FillTime, key: FillKey) -> FillRecord:
         muon_fill=when.fill,
         fill_samples=setup.calorimeters.digitizer.samples,
     )
+    return without_crates(record, setup.faults.dead)
 
 
 def _laser(setup: Setup, key: FillKey) -> tuple[WaveformRecord, ...]:
@@ -125,6 +127,8 @@ def _laser(setup: Setup, key: FillKey) -> tuple[WaveformRecord, ...]:
     settings = setup.calorimeters.laser
     first = (WAVEFORM + GAP) * np.arange(LASER_PULSES)
     pulses = fire((first + PULSE_SAMPLE - digitizer.zero_sample) * digitizer.sample_period, settings, key)
+    if setup.faults.dark:
+        pulses = dark(pulses)
     deposits = laser_deposits(pulses, setup.constants.laser_light)
     samples = short_waveforms(deposits, first, WAVEFORM, key, setup.calorimeters, setup.constants)
     return (*_crates(samples), monitor_record(pulses, digitizer, key, GAP))

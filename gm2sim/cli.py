@@ -5,8 +5,12 @@ from typing import Annotated
 
 import typer
 
+from gm2sim.cli_catalog import catalog_app
 from gm2sim.cli_conditions import conditions_app
 from gm2sim.cli_options import Json, Preset, Set, overrides, print_json, show
+from gm2sim.cli_quality import quality_app
+from gm2sim.cli_raw import raw_app
+from gm2sim.cli_reco import reco_app
 from gm2sim.cli_tracks import tracks
 from gm2sim.cli_truth import truth_app
 
@@ -19,14 +23,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-raw_app = typer.Typer(help="Look into raw files and verify them.", no_args_is_help=True)
 app.add_typer(raw_app, name="raw")
 app.add_typer(conditions_app, name="conditions")
+app.add_typer(catalog_app, name="catalog")
 app.add_typer(truth_app, name="truth")
+app.add_typer(quality_app, name="quality")
+app.add_typer(reco_app, name="reco")
 app.command()(tracks)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the output folder of a run")]
-RawFiles = Annotated[list[Path], typer.Argument(metavar="FILE...", help="raw files (.mid)")]
 
 
 @app.callback()
@@ -260,6 +265,9 @@ def fit(
         str, typer.Option(help="T: positrons above threshold, A: weighted with their asymmetry, Q: all energy")
     ] = "T",
     pileup: Annotated[bool, typer.Option("--pileup", help="subtract pileup by the shadow window (T, A)")] = False,
+    quality: Annotated[
+        str | None, typer.Option(metavar="DB", help="leave out the fills that data quality flags (T, A)")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Reconstruct the raw files of a run and fit the anomalous precession frequency.
@@ -269,7 +277,7 @@ def fit(
     from gm2sim.analysis import fit as fit_run
     from gm2sim.terminal import print_table
 
-    result = fit_run(folder, method, pileup)
+    result = fit_run(folder, method, pileup, quality)
     if as_json:
         print_json(result)
     else:
@@ -287,63 +295,6 @@ def report(folder: Folder) -> None:
     from gm2sim.terminal import say
 
     say(f"wrote {build(folder)}")
-
-
-@raw_app.command("ls")
-def raw_ls(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="a raw file (.mid)")], as_json: Json = False
-) -> None:
-    """List the events of a raw file and their banks.
-
-    Example: gm2sim raw ls out/run1a/gm2_run15921_00000.mid
-    """
-    from gm2sim.raw import ls
-    from gm2sim.terminal import print_records
-
-    show(ls(file), as_json, lambda rows: print_records(file.name, rows))
-
-
-@raw_app.command("dump")
-def raw_dump(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="a raw file (.mid)")],
-    event: Annotated[str, typer.Option(help="event serial number, or begin, end")] = "0",
-    bank: Annotated[str | None, typer.Option(help="bank name, for example CT01; all banks are listed without")] = None,
-    as_json: Json = False,
-) -> None:
-    """Decode one bank of one event.
-
-    Example: gm2sim raw dump out/run1a/gm2_run15921_00000.mid --event 0 --bank CT01
-    """
-    from gm2sim.raw import dump, dump_lines
-    from gm2sim.terminal import say
-
-    tree = dump(file, event, bank)
-    if as_json:
-        print_json(tree)
-    else:
-        say("\n".join(dump_lines(tree)))
-
-
-@raw_app.command("check")
-def raw_check(files: RawFiles, as_json: Json = False) -> None:
-    """Verify every length, order, serial number and checksum; exit code 1 when something is wrong.
-
-    Example: gm2sim raw check out/run1a/gm2_run15921_00000.mid
-    """
-    from gm2sim.raw import check
-    from gm2sim.terminal import say
-
-    problems = {str(file): [str(problem) for problem in check(file)] for file in files}
-    if as_json:
-        print_json(problems)
-    else:
-        for file, found in problems.items():
-            for problem in found:
-                say(f"{file}: {problem}")
-            if not found:
-                say(f"{file}: good")
-    if any(problems.values()):
-        raise typer.Exit(1)
 
 
 @app.command()

@@ -158,9 +158,9 @@ class PulseBoard:
         number = np.arange(time.size)
         address = np.cumsum(1 + bursts) - (1 + bursts) & _ADDRESS
         first = address << 26 | _TYPE << 23 | self.presamples << 11 | bursts
-        count = np.uint64((time.size & 0xFFF) << 52)  # reaches the bit that is the sign of other words
-        second = MARK | channel << 57 | time.astype(np.int64) << 11 | number & 0x7FF
-        return np.stack([first.astype(np.uint64) | count, second.astype(np.uint64)], axis=1)
+        low = (number & 0xFFF).astype(np.uint64) << np.uint64(52)  # reaches the bit that is the sign of other words
+        second = MARK | channel << 57 | time.astype(np.int64) << 11 | number >> 12
+        return np.stack([first.astype(np.uint64) | low, second.astype(np.uint64)], axis=1)
 
 
 def boards_of(record: AsynchronousRecord) -> list[PulseBoard]:

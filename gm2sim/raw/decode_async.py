@@ -158,7 +158,7 @@ def _channel(head: BoardHead, words: NDArray[np.uint64], at: int, number: int, f
             fail(head.first + WORD * place, f"pulse {i} of {count} begins behind the end of its payload")
         low, high = words[place : place + 2].tolist()
         end = place + WAVEFORM_HEAD + BURST * (low & 0x7FF)
-        if high >> 62 != 1 or high >> 57 & 31 != number or high & 0x7FF != i & 0x7FF or low >> 52 != count & 0xFFF:
+        if high >> 62 != 1 or high >> 57 & 31 != number or (high & 0x7FF) << 12 | low >> 52 != i:
             fail(head.first + WORD * place, f"no header of pulse {i} of channel {number}")
         if end + CHANNEL_TAIL >= words.size:
             fail(head.first + WORD * place, f"pulse {i} of channel {number} goes beyond its payload")

@@ -294,8 +294,8 @@ def test_asynchronous_pulses_are_where_the_firmware_puts_them() -> None:
     assert first[0] == 1 << 56 | low << 32 | (CLOCK >> 32) << 20 | size
     assert first[1] == 0b01100 << 59 | 1 << 58 | 4 << 48 | (CLOCK & 0xFFFFFFFF) << 16 | 1 << 13 | 1 << 12 | 1
     assert first[3:5] == [1 << 62 | 2 << 46 | 2 << 16 | 4, 12 << 27 | 4 << 24 | low]
-    assert first[5:7] == [2 << 52 | 4 << 23 | 4 << 11 | 10, 1 << 62 | 2 << 57 | 5 << 11]
-    assert first[27:29] == [2 << 52 | 11 << 26 | 4 << 23 | 4 << 11 | 2, 1 << 62 | 2 << 57 | (2**44 - 1) << 11 | 1]
+    assert first[5:7] == [4 << 23 | 4 << 11 | 10, 1 << 62 | 2 << 57 | 5 << 11]
+    assert first[27:29] == [1 << 52 | 11 << 26 | 4 << 23 | 4 << 11 | 2, 1 << 62 | 2 << 57 | (2**44 - 1) << 11]
     data = struct.pack(">24Q", *first[7:27], *first[29:33])
     assert data == samples[:96].astype("<i2").tobytes()
     sums = [first[3] ^ first[5] ^ first[27], first[4] ^ first[6] ^ first[28]]

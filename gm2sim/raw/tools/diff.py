@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gm2sim.errors import ConfigError
 from gm2sim.raw.errors import RawFormatError
-from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, Event, RawBank
+from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, Event
 from gm2sim.raw.reader import open_run
 from gm2sim.raw.tools.container import SUFFIXES, banks, content, frames
 from gm2sim.raw.tools.meaning import arrays, meaning
@@ -240,14 +240,12 @@ def _banks(title: str, a: Event, b: Event) -> Iterator[tuple[str, str]]:
         one, other = a.banks[name], b.banks[name]
         if one.type != other.type:
             yield f"{title}, bank {name}", f"words of type {one.type} and {other.type}"
-        if not _same_bytes(one, other):
+        if not _same_bytes(one.data, other.data):
             yield from ((f"{title}, bank {name}", what) for what in meaning(a, b, name))
 
 
-def _same_bytes(a: RawBank, b: RawBank) -> bool:
-    return a.data.nbytes == b.data.nbytes and bool(
-        np.array_equal(np.frombuffer(a.data, np.uint8), np.frombuffer(b.data, np.uint8))
-    )
+def _same_bytes(a: memoryview, b: memoryview) -> bool:
+    return a.nbytes == b.nbytes and bool(np.array_equal(np.frombuffer(a, np.uint8), np.frombuffer(b, np.uint8)))
 
 
 def _trees(a: Any, b: Any, branch: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:

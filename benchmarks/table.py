@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import chain_speed, tracker_and_peers, waveforms, whole_runs
+from benchmarks import chain_speed, raw_writer, tracker_and_peers, waveforms, whole_runs
 from benchmarks.row import Row
 
 
@@ -16,4 +16,10 @@ def table(quick: bool = False) -> list[Row]:
     """
     # First, while this process is small: Linux counts the size of the parent as the first size of its child.
     runs = whole_runs.measure(quick)
-    return [*tracker_and_peers.measure(quick), *chain_speed.measure(quick), *waveforms.measure(quick), *runs]
+    return [
+        *tracker_and_peers.measure(quick),
+        *chain_speed.measure(quick),
+        *waveforms.measure(quick),
+        *raw_writer.measure(quick),
+        *runs,
+    ]

@@ -24,6 +24,8 @@ MONITORS = ("diode 1", "diode 2", "photomultiplier")
 """What looks at each head."""
 MONITOR_LEVEL = -1800.0
 """Empty monitor [counts]; its pulses are positive: best estimate."""
+MONITOR_NOISE = 2.0
+"""Of a monitor [counts]: best estimate."""
 MONITOR_HEIGHT = 2500.0
 """Of the mean pulse in a monitor [counts]: best estimate."""
 FIRST_PULSE = 0xF0000000
@@ -32,7 +34,6 @@ FIRST_PULSE = 0xF0000000
 _PER_HEAD = CALORIMETERS // HEADS
 _STAGE = int(Stage.LASER)
 _MONITOR_PULSE = 160e-9  # time constant of the monitors' pulse [s]: best estimate
-_MONITOR_NOISE = 2.0  # [counts]
 
 Floats = NDArray[np.float64]
 
@@ -198,7 +199,7 @@ def monitor_waveforms(
         number = FIRST_PULSE + (1 << 20) * (1 + channel) + np.arange(k * length // 2)
         noise = normals(key, _STAGE, number).T.reshape(k, length)
         height = MONITOR_HEIGHT * pulses.brightness[:, channel // len(MONITORS), None]
-        level = MONITOR_LEVEL + height * shape + _MONITOR_NOISE * noise
+        level = MONITOR_LEVEL + height * shape + MONITOR_NOISE * noise
         samples[channel] = np.clip(np.rint(level), -2048, 2047)
     return samples
 

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fields.quads import NORMAL_24KV
 from fields.ring import R0, R_REFERENCE, RING, TWO_PI, Quad, Ring
+from fields.spark import Spark
 
 Plates = tuple[float, float, float, float]  # top, bottom, inner, outer
 PLATES = ("top", "bottom", "inner", "outer")
@@ -208,8 +209,8 @@ class VoltageProgram:
 
     Parameters
     ----------
-    charging, scraping, slow_plates, rf
-        Parts; None (or no RF) leaves one out.
+    charging, scraping, slow_plates, rf, spark
+        Parts; None (or no RF) leaves one out. A spark takes the RF with it.
     droop_time
         The supply sags as exp(-t/droop_time) from t = 0 on [s]; infinite by default (best estimate: the storage
         capacitors hold the voltage over 700 us).
@@ -223,6 +224,7 @@ class VoltageProgram:
     rf: tuple[PlateRF, ...] = ()
     droop_time: float = math.inf
     label: str = field(default="static", compare=False)
+    spark: Spark | None = None
 
     def __post_init__(self) -> None:
         if not self.droop_time > 0.0:
@@ -238,6 +240,8 @@ class VoltageProgram:
         common = np.exp(-np.clip(time, 0.0, None) / self.droop_time)
         if self.charging is not None:
             common *= self.charging.factor(time)
+        if self.spark is not None:
+            common *= self.spark.factor(time)
         return result * common[:, None]
 
     def voltages(self, quad_name: str, nominal: ArrayLike, t: ArrayLike) -> NDArray[np.float64]:
@@ -267,8 +271,9 @@ class VoltageProgram:
             raise ValueError(f"nominal voltages {static.tolist()} V: give four finite ones, {', '.join(PLATES)}.")
         time = np.atleast_1d(np.asarray(t, dtype=np.float64))
         result = static * self.factors(quad_name, time)
+        left = self.spark.factor(time) if self.spark is not None else np.ones(time.size)
         for rf in self.rf:
-            result += rf.voltages(quad_name, time)
+            result += rf.voltages(quad_name, time) * left[:, None]
         return result
 
     def constant_after(self, tolerance: float) -> float:
@@ -280,7 +285,7 @@ class VoltageProgram:
         if not tolerance > 0.0:
             raise ValueError(f"tolerance = {tolerance:g}: give a number above 0.")
         rf_end = max((rf.off for rf in self.rf if rf.amplitude != 0.0), default=0.0)
-        if math.isfinite(self.droop_time) or math.isinf(rf_end):
+        if math.isfinite(self.droop_time) or math.isinf(rf_end) or self.spark is not None:
             return math.inf
         last_step = max(0.0, self.scraping.steps[-1][0] if self.scraping else 0.0)
         if self._worst(last_step) <= tolerance and self._largest_missing() <= tolerance:

@@ -22,9 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     code, message = _run(list(sys.argv[1:] if arguments is None else arguments))
     if message and _first_rank():
-        from rich.console import Console
+        from gm2sim.terminal import complain
 
-        Console(stderr=True, soft_wrap=True, highlight=False).print("gm2sim: ", message, sep="", markup=False)
+        complain(f"gm2sim: {message}")
     if code and "mpi4py.MPI" in sys.modules:
         _end_all_ranks(code)
     sys.exit(code)
@@ -76,6 +76,8 @@ def _of_the_system(err: OSError) -> tuple[int, str]:
         return 1, f"the disk is full{where}: nothing half-written was kept; make room and go on with --resume"
     if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return 2, f"no permission for{where or ' a file'}: choose another place or mend its rights"
+    if err.errno == errno.EEXIST:
+        return 2, f"{where.strip() or 'a file'} exists already and is not overwritten: choose another name or remove it"
     if err.errno == errno.ENOENT:
         return 2, f"there is no{where or ' such file'}: check the path"
     return 1, f"{err.strerror or err}{where}"

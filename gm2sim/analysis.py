@@ -1,6 +1,7 @@
 """From the raw files of a folder to the anomalous precession frequency, without a look at the truth."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from gm2sim.config import Config, ConfigError, load
 from gm2sim.machine import layout, quad_settings
 from gm2sim.methods import Method, closed_form_asymmetry, event_histogram
 from gm2sim.pileup import PileupSettings
+from gm2sim.raw.stream import SUFFIXES
 from gm2sim.reco import Clusters, reconstruct
 from gm2sim.wiggle import (
     REFERENCE_FREQUENCY,
@@ -46,7 +48,11 @@ class Analysis:
 
 
 def analyse(
-    folder: Path, config: Config | None = None, method: Method | str = Method.T, pileup: bool = False
+    folder: Path,
+    config: Config | None = None,
+    method: Method | str = Method.T,
+    pileup: bool = False,
+    quality: Path | str | None = None,
 ) -> Analysis:
     """Reconstruct all raw files of a folder and fit the wiggle.
 
@@ -60,6 +66,8 @@ def analyse(
         T, A or Q, see :mod:`gm2sim.methods`.
     pileup : bool
         Subtract pileup by the shadow window (T and A).
+    quality : path or address, optional
+        Database of data quality: fills with a flag are left out (T and A).
 
     Raises
     ------
@@ -72,8 +80,10 @@ def analyse(
     chosen = named_method(method)
     if pileup and chosen is Method.Q:
         raise ConfigError("--pileup has nothing to act on in the Q method, which sums energy: leave it out")
-    config = config or configuration(folder)
-    clusters, data = _histogram(raw_files(folder), config, chosen, PileupSettings() if pileup else None)
+    config, raw = config or configuration(folder), raw_files(folder)
+    clusters, data = _histogram(
+        raw, config, chosen, PileupSettings() if pileup else None, _skipped(raw, quality, chosen)
+    )
     try:
         fitted = fit_wiggle(data, cbo_frequency=cbo_frequency(config), reference_frequency=reference_frequency(config))
     except ValueError as err:
@@ -95,8 +105,19 @@ def named_method(method: Method | str) -> Method:
         raise ConfigError(f"--method {method} is not known: choose T, A or Q") from None
 
 
+def _skipped(raw: list[Path], quality: Path | str | None, method: Method) -> Collection[int]:
+    """Events that data quality leaves out."""
+    if quality is None:
+        return ()
+    if method is Method.Q:
+        raise ConfigError("--quality cannot act on the Q method, whose histograms sum several fills: leave it out")
+    from gm2sim.quality.folder import events_to_skip
+
+    return events_to_skip(raw, quality)
+
+
 def _histogram(
-    raw: list[Path], config: Config, method: Method, pileup: PileupSettings | None
+    raw: list[Path], config: Config, method: Method, pileup: PileupSettings | None, skip: Collection[int]
 ) -> tuple[Clusters, WiggleHistogram]:
     """Clusters, where the method wants them, and the wiggle of all calorimeters."""
     start, stop, reference = config.fit.start_us * 1e-6, config.fit.stop_us * 1e-6, reference_frequency(config)
@@ -108,7 +129,7 @@ def _histogram(
         except ValueError as err:
             raise ConfigError(f"'{raw[0].parent}': {err}") from None
         return Clusters.empty(), found.total
-    clusters = reconstruct(raw)
+    clusters = reconstruct(raw, skip=skip)
     weight = closed_form_asymmetry(design_reference(config).gamma0) if method is Method.A else None
     made = event_histogram(
         clusters,
@@ -124,7 +145,9 @@ def _histogram(
     return clusters, made.total
 
 
-def fit(folder: Path, method: Method | str = Method.T, pileup: bool = False) -> dict[str, Any]:
+def fit(
+    folder: Path, method: Method | str = Method.T, pileup: bool = False, quality: Path | str | None = None
+) -> dict[str, Any]:
     """Reconstruct the raw files of a run and fit the anomalous precession frequency.
 
     Parameters
@@ -135,6 +158,8 @@ def fit(folder: Path, method: Method | str = Method.T, pileup: bool = False) -> 
         T, A or Q.
     pileup : bool
         Subtract pileup by the shadow window.
+    quality : path or address, optional
+        Database of data quality: fills with a flag are left out.
 
     Returns
     -------
@@ -147,7 +172,7 @@ def fit(folder: Path, method: Method | str = Method.T, pileup: bool = False) -> 
     ConfigError
         If there is nothing to fit, or too few positrons.
     """
-    found = analyse(Path(folder), method=method, pileup=pileup)
+    found = analyse(Path(folder), method=method, pileup=pileup, quality=quality)
     if found.fit is None:
         raise ConfigError(f"'{folder}': {found.verdict}")
     rows = [(name, *found.fit[name], _UNITS.get(name, "")) for name in found.fit.names]
@@ -168,7 +193,7 @@ def configuration(folder: Path) -> Config:
 
 def raw_files(folder: Path) -> list[Path]:
     """Raw files of a run in order of subrun."""
-    found = sorted(Path(folder).glob("gm2_run*.mid"))
+    found = sorted(path for suffix in SUFFIXES.values() for path in Path(folder).glob(f"gm2_run*{suffix}"))
     if not found:
         raise ConfigError(f"'{folder}' holds no raw file gm2_run*.mid: simulate with gm2sim run first")
     return found

@@ -13,10 +13,13 @@ from detectors.channels import ChannelConstants, ChannelStatus
 from detectors.crystals import CALORIMETERS, CENTRE_ENERGY, CRYSTALS, ShowerSettings
 from detectors.gain import GainConstants
 from detectors.sipm import shape_height
+from gm2sim.errors import NewerFormatError, refuse_newer
 from gm2sim.pulsefit import Template, Templates
 
 Floats = NDArray[np.float64]
 
+RAW_FORMAT = 1
+"""Of what /Simulation tells and of the banks that are ours; files without the number are of the first."""
 CLUSTERED, CLUSTERED_SLOPE = 0.9629, 0.0056
 """Energy of a cluster over what `ShowerSettings.seen` says, at 2 GeV, and its relative change with ln(energy): light
 beside 3 x 3 quiet crystals, side leakage, albedo (simulated showers through the whole chain)."""
@@ -134,8 +137,11 @@ class Calibration:
         ------
         ValueError
             If /Simulation/calibration is missing or incomplete.
+        NewerFormatError
+            A later version of the program wrote the file.
         """
         try:
+            refuse_newer("the raw file", odb["Simulation"].get("format", 1), RAW_FORMAT)
             tree = odb["Simulation"]["calibration"]
             saturation = np.asarray(_constant(tree["saturation_gev"]))
             return cls(
@@ -153,7 +159,9 @@ class Calibration:
                 clock_ppm=float(tree.get("clock_ppm", 0.0)),
                 **{name.removesuffix("_s"): _constant(tree.get(name, neutral)) for name, neutral in _NEUTRAL.items()},
             )
-        except (KeyError, TypeError, ValueError) as err:
+        except NewerFormatError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise ValueError(
                 f"the run database has no usable /Simulation/calibration ({type(err).__name__}: {err}): "
                 "reconstruct files that gm2sim has written"

@@ -105,19 +105,24 @@ def detect_decays(
 def track_muons(setup: Setup, muons: Bunch, key: FillKey) -> tuple[Bunch, list[TrackResult], list[Snapshot]]:
     """Track a fill in stretches of turns; between them the muons stand at theta = 0 and are looked at.
 
-    An injected beam goes through the kickers first, and its muons through the metal of collimators.
+    An injected beam goes through the kickers first, and its muons through the metal of collimators. From the turn in
+    which the quads break down on, every turn has voltages of its own.
     """
     ring, settings = setup.ring, setup.config.tracking
     every = settings.moments_every
     last = ring.turns(settings.fill_duration_us * 1e-6)
     kicked = min(-(-setup.config.injection.kicked_turns // every) * every, last) if setup.injected else 0
     looked = {min(round(t / ring.reference.period / every) * every, last) for t in _SNAPSHOT_TIMES}
-    marks = sorted(looked | {kicked, last})
+    spark = setup.spark
+    breakdown = last if spark is None else min(int(spark.start / ring.reference.period / every) * every, last)
+    marks = sorted(looked | {kicked, breakdown, last})
     stretches, snapshots = [], []
     plates_until = _PLATES_UNTIL - ring.reference.period if ring.layout.has_full_collimator else math.inf
     for start, stop in pairwise(marks):
         here = (muons.state == State.STORED) & (muons.theta == 0.0)
         snapshots.append(Snapshot(start, muons.time[here], muons.x[here], muons.y[here], muons.number[here]))
+        if spark is not None and start == breakdown:
+            ring = ring.sparked(spark)
         result = ring.track(
             muons, stop - start, every=every, observers=(np.radians(settings.observer_deg),), moments=True,
             kicked=start < kicked, metal_key=key if setup.injected else None, harp_key=key,

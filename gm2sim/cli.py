@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
+from gm2sim.cli_catalog import catalog_app
 from gm2sim.cli_conditions import conditions_app
 from gm2sim.cli_options import Json, Preset, Set, overrides, print_json, show
+from gm2sim.cli_quality import quality_app
 from gm2sim.cli_raw import raw_app
+from gm2sim.cli_reco import reco_app
 from gm2sim.cli_tracks import tracks
 from gm2sim.cli_truth import truth_app
 
@@ -22,7 +25,10 @@ app = typer.Typer(
 )
 app.add_typer(raw_app, name="raw")
 app.add_typer(conditions_app, name="conditions")
+app.add_typer(catalog_app, name="catalog")
 app.add_typer(truth_app, name="truth")
+app.add_typer(quality_app, name="quality")
+app.add_typer(reco_app, name="reco")
 app.command()(tracks)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the output folder of a run")]
@@ -259,6 +265,9 @@ def fit(
         str, typer.Option(help="T: positrons above threshold, A: weighted with their asymmetry, Q: all energy")
     ] = "T",
     pileup: Annotated[bool, typer.Option("--pileup", help="subtract pileup by the shadow window (T, A)")] = False,
+    quality: Annotated[
+        str | None, typer.Option(metavar="DB", help="leave out the fills that data quality flags (T, A)")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Reconstruct the raw files of a run and fit the anomalous precession frequency.
@@ -268,7 +277,7 @@ def fit(
     from gm2sim.analysis import fit as fit_run
     from gm2sim.terminal import print_table
 
-    result = fit_run(folder, method, pileup)
+    result = fit_run(folder, method, pileup, quality)
     if as_json:
         print_json(result)
     else:

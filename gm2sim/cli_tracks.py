@@ -13,6 +13,9 @@ def tracks(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="HDF5 file of the tracks; tracks.h5 in the folder without")
     ] = None,
+    quality: Annotated[
+        str | None, typer.Option(metavar="DB", help="leave out the fills that data quality flags")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find and fit the positron tracks of a run's raw files, and where they left the beam.
@@ -20,10 +23,14 @@ def tracks(
     Example: gm2sim tracks out/run1a
     """
     from gm2sim.analysis import raw_files
+    from gm2sim.quality import BAD_FOR_TRACKS
+    from gm2sim.quality.folder import events_to_skip
     from gm2sim.terminal import print_table, say
     from gm2sim.tracks.files import save_tracks, summary, tracks_of
 
-    found = tracks_of(raw_files(folder))
+    raw = raw_files(folder)
+    skip = events_to_skip(raw, quality, BAD_FOR_TRACKS) if quality is not None else ()
+    found = tracks_of(raw, skip=skip)
     path = save_tracks(out or folder / "tracks.h5", found)
     facts = summary(found)
     if as_json:

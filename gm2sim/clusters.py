@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,15 +59,18 @@ class Clusters(NamedTuple):
 
 def save_clusters(path: Path, clusters: Clusters) -> None:
     """Write clusters to an HDF5 file, one data set per column with its unit."""
-    import h5py
+    from gm2sim.hdf5 import new_file
 
-    from gm2sim.atomic import atomic_path
+    with new_file(path, replace=True) as file:
+        put_clusters(file, clusters)
 
+
+def put_clusters(file: Any, clusters: Clusters) -> None:
+    """Write clusters into an open HDF5 file, under /clusters."""
     units = {"energy": "GeV", "time": "s", "x": "m", "y": "m"}
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, values in clusters._asdict().items():
-            column = file.create_dataset(f"clusters/{name}", data=values, compression="gzip", shuffle=True)
-            column.attrs["unit"] = units.get(name, "")
+    for name, values in clusters._asdict().items():
+        column = file.create_dataset(f"clusters/{name}", data=values, compression="gzip", shuffle=True)
+        column.attrs["unit"] = units.get(name, "")
 
 
 def load_clusters(path: Path) -> Clusters:

@@ -2,12 +2,44 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 _AS_NEAR = 0.02  # difference of likeness that does not matter
 
 
 class ConfigError(ValueError):
     """A request that cannot be carried out as written: says what, where and how to mend it."""
+
+
+class NewerFormatError(ConfigError):
+    """A file of a format that only a later version of the program knows."""
+
+
+def refuse_newer(what: str, found: Any, known: int) -> None:
+    """Say in one sentence that a file is newer than the program.
+
+    Parameters
+    ----------
+    what : str
+        The file, as a person knows it.
+    found : int
+        Format that the file says it is of.
+    known : int
+        Newest format that this version reads.
+
+    Raises
+    ------
+    NewerFormatError
+        ``found`` is above ``known``, or no number.
+    """
+    try:
+        readable = int(found) <= known
+    except (TypeError, ValueError):
+        readable = False
+    if not readable:
+        raise NewerFormatError(
+            f"{what} is of format {str(found)[:20]}, this gm2sim reads formats up to {known}: update gm2sim"
+        )
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

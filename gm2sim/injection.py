@@ -15,6 +15,7 @@ from fields.pulse import EddyTail, KickerPulse, Kickers, load_pulse
 from fields.quads import QuadSettings
 from fields.ring import RING
 from fields.ring import Ring as Layout
+from fields.spark import Spark
 from fields.transients import KickerTransient
 from fields.voltage import Charging, Mode, PlateRF, Scraping, VoltageProgram, slow_plates
 from gm2sim.config import Config
@@ -132,15 +133,19 @@ def kicker_pulses(config: Config, ring: Layout) -> KickerPulses:
     return KickerPulses(tuple(map(complex, shape)), -table.field, table.start, table.step)
 
 
-def voltage_program(config: Config) -> VoltageProgram:
+def voltage_program(config: Config, spark: Spark | None = None) -> VoltageProgram:
     """How the voltages of the quads change during the fill."""
     settings = config.scraping
     slow = slow_plates(settings.slow_resistors) if settings.slow_resistors != "none" else None
     if config.injected and settings.on:
         return VoltageProgram(
-            Charging(), Scraping.e989(settings.depth, settings.end_us * 1e-6), slow, rf=radio_frequency(config)
+            Charging(),
+            Scraping.e989(settings.depth, settings.end_us * 1e-6),
+            slow,
+            rf=radio_frequency(config),
+            spark=spark,
         )
-    return VoltageProgram(slow_plates=slow, rf=radio_frequency(config))
+    return VoltageProgram(slow_plates=slow, rf=radio_frequency(config), spark=spark)
 
 
 def radio_frequency(config: Config) -> tuple[PlateRF, ...]:
@@ -170,9 +175,9 @@ def dipole_changes(config: Config, ring: Layout) -> tuple[DipoleChange, ...]:
     )
 
 
-def changes(config: Config, quads: QuadSettings, ring: Layout = RING) -> Changes | None:
+def changes(config: Config, quads: QuadSettings, ring: Layout = RING, spark: Spark | None = None) -> Changes | None:
     """What changes from turn to turn, quad voltages and eddy currents; None where nothing does."""
-    program = voltage_program(config)
+    program = voltage_program(config, spark)
     until = program.constant_after(_SETTLED)
     dipoles = dipole_changes(config, ring)
     if until == 0.0 and not dipoles:

@@ -5,7 +5,7 @@ saturate as for a positron; what it is lower than that is the gain: the sag of t
 temperature and whatever else is constant for pulses in fills of their own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from detectors.shower import CALORIMETERS, CRYSTALS
 from gm2sim.calibration import Calibration
 from gm2sim.calibration_fills import LASER_CRATE, PULSE_SAMPLE
 from gm2sim.pulsefit import Found, Waveforms, fit_pulses
-from gm2sim.raw import Event, open_run
+from gm2sim.raw import Event, Island, open_run
 from gm2sim.reco import LASER_CRYSTALS
 from gm2sim.timeline import FillType
 
@@ -109,16 +109,30 @@ def gains_of_event(event: Event, known: Calibration) -> LaserGains:
     return LaserGains(np.full(k, event.serial), np.full(k, inside), time, brightness, gain)
 
 
+def laser_islands(event: Event, known: Calibration) -> Iterator[tuple[int, Island, Floats]]:
+    """Islands of a fill of muons that show a pulse of the laser: calorimeter, island, pedestals (54,)."""
+    for crate in event.crates:
+        level = event.pedestals(crate).astype(np.float64)
+        for island in event.islands(crate):
+            below = level - island.samples.min(axis=1)
+            if np.count_nonzero(below > _LIT * known.counts_per_gev[crate - 1]) >= LASER_CRYSTALS:
+                yield crate - 1, island, level
+
+
 def _in_waveforms(event: Event, known: Calibration) -> tuple[Floats, Floats]:
     """Heights (k, 1296) [GeV] and times (k,) [s] of the pulses of a laser fill."""
-    found = [event.waveforms(calo + 1) for calo in range(CALORIMETERS)]
+    found = [event.waveforms(crate) for crate in event.waveform_crates if crate <= CALORIMETERS]
+    calos = [crate - 1 for crate in event.waveform_crates if crate <= CALORIMETERS]
+    if not found:
+        return np.zeros((0, _CHANNELS)), np.zeros(0)
     samples = np.stack([np.stack(one.samples) for one in found])  # calorimeter, crystal, waveform, sample
     pulses = samples.shape[2]
     rows = samples.reshape(_CHANNELS * pulses, -1)
     level = rows[:, :_PEDESTAL_SAMPLES].mean(axis=1, dtype=np.float64)
     piece = np.ascontiguousarray(rows[:, PULSE_SAMPLE - _BEFORE : PULSE_SAMPLE + _AFTER])
-    channel = np.repeat(np.arange(_CHANNELS), pulses)
-    height = _heights(piece, level, channel, known).reshape(_CHANNELS, pulses).T
+    there = (CRYSTALS * np.array(calos)[:, None] + np.arange(CRYSTALS)).ravel()
+    height = np.full((pulses, _CHANNELS), np.nan)  # of a crate that has sent nothing
+    height[:, there] = _heights(piece, level, np.repeat(there, pulses), known).reshape(-1, pulses).T
     step = rows.shape[1] + found[0].gap
     return height, np.asarray(known.sample_period * (PULSE_SAMPLE + step * np.arange(pulses)))
 
@@ -126,15 +140,11 @@ def _in_waveforms(event: Event, known: Calibration) -> tuple[Floats, Floats]:
 def _in_islands(event: Event, known: Calibration) -> tuple[Floats, Floats]:
     """The same of the pulses in a fill of muons: islands in which nearly all crystals have a pulse."""
     calos, times, pieces, levels = [], [], [], []
-    for crate in event.crates:
-        level = event.pedestals(crate).astype(np.float64)
-        for island in event.islands(crate):
-            below = level - island.samples.min(axis=1)
-            if np.count_nonzero(below > _LIT * known.counts_per_gev[crate - 1]) >= LASER_CRYSTALS:
-                calos.append(crate - 1)
-                times.append(island.time + float(np.median(island.samples.argmin(axis=1))) - known.zero_sample)
-                pieces.append(island.samples)
-                levels.append(level)
+    for calo, island, level in laser_islands(event, known):
+        calos.append(calo)
+        times.append(island.time + float(np.median(island.samples.argmin(axis=1))) - known.zero_sample)
+        pieces.append(island.samples)
+        levels.append(level)
     order = np.argsort(times, kind="stable")
     first = [k for k, at in enumerate(order) if k == 0 or times[at] - times[order[k - 1]] > _APART]
     height, when = np.full((len(first), CALORIMETERS, CRYSTALS), np.nan), np.zeros(len(first))
@@ -148,9 +158,26 @@ def _in_islands(event: Event, known: Calibration) -> tuple[Floats, Floats]:
 
 def _heights(samples: NDArray[np.int16], level: Floats, channel: Ints, known: Calibration) -> Floats:
     """Height of the highest pulse of each row of samples by the laser's shape [GeV]; NaN where there is none."""
+    return highest(samples, level, channel, known)[0]
+
+
+def highest(samples: NDArray[np.int16], level: Floats, channel: Ints, known: Calibration) -> tuple[Floats, Floats]:
+    """Height [GeV] and start [samples] of the highest pulse of each row by the laser's shape; NaN where there is none.
+
+    Parameters
+    ----------
+    samples : int16 array (n, length)
+    level : array (n,)
+        Pedestals.
+    channel : int array (n,)
+        54 calorimeter + crystal.
+    known : Calibration
+    """
     n, length = samples.shape
     rows = Waveforms(samples.ravel(), length * np.arange(n), np.full(n, length), level, channel)
     found = Found.empty(n)
     fit_pulses(n, rows, known.laser_templates, found)
-    height = found.height.max(axis=1)
-    return np.where(height > 0.0, height, np.nan) / known.channels("counts_per_gev")[channel]
+    best = found.height.argmax(axis=1)
+    height, start = found.height[np.arange(n), best], found.start[np.arange(n), best]
+    height = np.where(height > 0.0, height, np.nan)
+    return height / known.channels("counts_per_gev")[channel], np.where(height > 0.0, start, np.nan)

@@ -8,5 +8,14 @@ def set_up(verbose: bool) -> None:
     from rich.console import Console
     from rich.logging import RichHandler
 
-    handler = RichHandler(console=Console(stderr=True), show_path=False)
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[handler])
+    from gm2sim.text import visible
+
+    class Plain(logging.Formatter):
+        """Text of others is shown, not obeyed."""
+
+        def format(self, record: logging.LogRecord) -> str:
+            return visible(super().format(record))
+
+    handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
+    handler.setFormatter(Plain("%(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])

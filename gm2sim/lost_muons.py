@@ -212,12 +212,12 @@ def read_losses(truth: Path | str | Iterable[Path | str]) -> Losses:
     ----------
     truth : path or several
     """
-    import h5py
+    from gm2sim.truth import open_truth
 
     paths = [truth] if isinstance(truth, Path | str) else list(truth)
     state, time = [np.zeros(0, np.int64)], [np.zeros(0)]
     for path in paths:
-        with h5py.File(path, "r") as file:
+        with open_truth(path) as file:
             state.append(file["muons/state"][:])
             time.append(file["muons/time"][:])
     return Losses.of(np.concatenate(state), np.concatenate(time))

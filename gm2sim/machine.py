@@ -13,6 +13,7 @@ from fields.plates import PlateGeometry
 from fields.quads import Placement, QuadSettings
 from fields.ring import Ring as Layout
 from fields.ring import fibre_harps
+from fields.spark import Spark
 from fields.storage import StorageField
 from fields.synthetic import MapSpec, synthesise
 from fields.trolley import fit_multipoles, simulate_run
@@ -189,6 +190,20 @@ class Ring:
         other._optics = self._optics
         other.storage = self.storage.scaled_to(self.storage.b0 * (1.0 + relative))
         other.tables = other._tables(None)
+        return other
+
+    def sparked(self, spark: Spark) -> "Ring":
+        """The same ring whose quads break down."""
+        other = copy(self)
+        other.changes = changes(self.config, self.quads, self.layout, spark)
+        return other
+
+    def with_kick(self, config: Config) -> "Ring":
+        """The same ring with the kickers of another configuration."""
+        other = copy(self)
+        vars(other).pop("injection", None)
+        other.config = config
+        other.changes = changes(config, self.quads, self.layout)
         return other
 
     @property

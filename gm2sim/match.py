@@ -197,12 +197,12 @@ def read_true_hits(paths: Path | str | Iterable[Path | str]) -> TrueHits:
     paths : path or several
         ``gm2_run*.truth.h5``.
     """
-    import h5py
+    from gm2sim.truth import open_truth
 
     names = ("fill", "number", "calo", "u", "v", "time")
     found = []
     for path in [paths] if isinstance(paths, Path | str) else list(paths):
-        with h5py.File(path, "r") as file:
+        with open_truth(path) as file:
             hits = {name: file[f"hits/{name}"][:] for name in (*names, "energy")}
             muons = None
             if "muon_hits" in file:
@@ -213,9 +213,9 @@ def read_true_hits(paths: Path | str | Iterable[Path | str]) -> TrueHits:
 
 def has_hits(path: Path | str) -> bool:
     """Whether a truth file has particles at calorimeters."""
-    import h5py
+    from gm2sim.truth import open_truth
 
-    with h5py.File(path, "r") as file:
+    with open_truth(path) as file:
         return "hits" in file and file["hits/time"].shape[0] > 0
 
 

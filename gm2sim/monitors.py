@@ -28,7 +28,7 @@ from detectors.ibms import TRACE as IBMS_TRACE
 from detectors.t0 import Share, T0Settings, t0_waveforms
 from detectors.trace import Trace
 from gm2sim.bunch.fills import next_muons
-from gm2sim.injection import bunch_profile, injected_beam, kickers, voltage_program
+from gm2sim.injection import bunch_profile, injected_beam, kickers
 from gm2sim.raw import WaveformRecord
 from gpu.rng import FillKey
 from tracking.bunch_shape import moments, share_before
@@ -151,7 +151,7 @@ def simulate_monitors(setup: "Setup", key: FillKey, crossings: Crossings) -> Mon
     if KICKER_CRATE in wanted:
         samples[KICKER_CRATE] = kicker_waveforms(kickers(config, ring.layout), key, KICKER_CRATE)
     if QUAD_CRATE in wanted:
-        samples[QUAD_CRATE] = quad_waveforms(voltage_program(config), _plate_voltages(setup), key, QUAD_CRATE)
+        samples[QUAD_CRATE] = quad_waveforms(setup.voltage_program, _plate_voltages(setup), key, QUAD_CRATE)
     for first in range(0, len(ring.layout.harps), _HARPS_A_CRATE):
         crate = HARP_CRATE + first // _HARPS_A_CRATE
         pair = ring.layout.harps[first : first + _HARPS_A_CRATE]

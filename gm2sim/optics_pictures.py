@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gm2sim.atomic import atomic_path
+from gm2sim.atomic import write_bytes
 from gm2sim.config import ConfigError
 from gm2sim.machine import Ring
 from gm2sim.optics import RingOptics, beam_of
@@ -51,8 +51,7 @@ def write_plots(found: RingOptics, folder: Path, kind: str = "png") -> list[Path
     paths = []
     for name, plot in plots(found).items():
         path = folder / f"{name}.{kind}"
-        with atomic_path(path) as temporary:
-            plot.savefig(temporary, format=kind, dpi=130, facecolor="white", metadata={"Title": plot.alt})
+        write_bytes(path, plot.picture(kind, dpi=130, metadata={"Title": plot.alt}), replace=True)
         paths.append(path)
     return paths
 

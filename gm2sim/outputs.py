@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,25 @@ from typing import Any
 import tomli_w
 
 from gm2sim import __version__
-from gm2sim.atomic import sha256, write_json, write_text
+from gm2sim.atomic import (
+    SEAL,
+    check_seal,
+    inside,
+    protect,
+    remove_left_overs,
+    sealed,
+    sha256,
+    write_json,
+    write_text,
+)
 from gm2sim.config import Config, ConfigError
+from gm2sim.errors import NewerFormatError, refuse_newer
+from gm2sim.raw.checksum import Checksums
+from gm2sim.raw.stream import SUFFIXES
 
-METADATA_FORMAT = 1
+METADATA_FORMAT = 2  # 1 had no sum of its own
 _OURS = (
-    "gm2_run*.mid",
+    *(f"gm2_run*{suffix}" for suffix in SUFFIXES.values()),
     "gm2_run*.truth.h5",
     "gm2_run*.json",
     ".gm2_run*.part",
@@ -22,6 +36,7 @@ _OURS = (
     "report.html",
     "tracks.h5",
     "truth_match*",
+    "quality.*",
     "config.toml",
 )
 
@@ -34,11 +49,14 @@ class SubrunPaths:
     ----------
     folder : Path
     run, subrun : int
+    compression : str
+        Of the raw file, as ``daq.compression``.
     """
 
     folder: Path
     run: int
     subrun: int
+    compression: str = "none"
 
     @property
     def stem(self) -> str:
@@ -48,7 +66,7 @@ class SubrunPaths:
     @property
     def raw(self) -> Path:
         """The MIDAS file."""
-        return self.folder / f"{self.stem}.mid"
+        return self.folder / f"{self.stem}{SUFFIXES[self.compression]}"
 
     @property
     def truth(self) -> Path:
@@ -62,8 +80,10 @@ class SubrunPaths:
 
     def clear(self) -> None:
         """Remove what an interrupted or damaged attempt at this subrun left, temporary files too."""
-        for left_over in (self.metadata, self.raw, self.truth, *self.folder.glob(f".{self.stem}.*.part")):
+        raw = (self.folder / f"{self.stem}{suffix}" for suffix in SUFFIXES.values())
+        for left_over in (self.metadata, *raw, self.truth):
             left_over.unlink(missing_ok=True)
+        remove_left_overs(self.folder, f"{self.stem}.")
 
 
 def make_folder(folder: Path) -> None:
@@ -80,6 +100,8 @@ def make_folder(folder: Path) -> None:
         raise ConfigError(f"no permission to write in '{folder}' ({err.strerror}): choose another --out") from None
     except (FileExistsError, NotADirectoryError):
         raise ConfigError(f"'{folder}' is not a folder: choose another --out") from None
+    except ValueError as err:
+        raise ConfigError(f"'{folder}' is no name of a folder ({err}): choose another --out") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"no permission to write in '{folder}': choose another --out")
 
@@ -103,17 +125,20 @@ def claim_folder(folder: Path, config: Config, *, resume: bool, force: bool) -> 
     ConfigError
         The folder holds a run and neither ``resume`` nor ``force`` allows to touch it.
     """
+    remove_left_overs(folder)
     held = sorted(path for pattern in _OURS for path in folder.glob(pattern))
     if held and force:
         for path in held:
             path.unlink()
     elif held:
         _agree(folder, config, resume)
-    write_text(folder / "config.toml", _as_toml(config))
+    write_text(folder / "config.toml", _as_toml(config), replace=True)
 
 
 def write_metadata(paths: SubrunPaths, config: Config, content: dict[str, Any]) -> None:
-    """The last file of a subrun: sizes and checksums of the others, and what made them.
+    """The last file of a subrun: sizes and checksums of the others and of itself, and what made them.
+
+    From then on nobody can write to the three files by mistake: they lose the rights to it.
 
     Parameters
     ----------
@@ -135,7 +160,10 @@ def write_metadata(paths: SubrunPaths, config: Config, content: dict[str, Any]) 
         "seed": config.run.seed,
         "parents": [],
     }
-    write_json(paths.metadata, head | content | {"files": files})
+    told = head | content | {"files": files}
+    for product in (paths.raw, paths.truth):
+        protect(product)
+    write_json(paths.metadata, sealed(told), read_only=True)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -144,12 +172,21 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        The file is not readable JSON of this format.
+        The file is not readable JSON of this format, or its own sum does not hold.
+    NewerFormatError
+        A later version of the program wrote it.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        content = json.loads(text)
         content["files"], content["config_hash"], content["run"]
-    except (OSError, ValueError, KeyError, TypeError) as err:
+        made = content.get("format", 1)
+        refuse_newer(f"'{path}'", made, METADATA_FORMAT)
+        if made > 1 or SEAL in content:
+            check_seal(text, content)
+    except NewerFormatError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise ConfigError(
             f"'{path}' is not the metadata of a subrun ({err}): run again with --resume to remake it"
         ) from None
@@ -165,30 +202,63 @@ def subrun_is_done(paths: SubrunPaths, config: Config, conditions: str = "built 
     config : Config
     conditions : str
         Version of the constants: the configuration names their file only.
+
+    Raises
+    ------
+    NewerFormatError
+        A later version of the program made it: nothing of it is to be replaced.
     """
     try:
         content = read_metadata(paths.metadata)
+    except NewerFormatError:
+        raise
     except ConfigError:
         return False
     same = content["config_hash"] == config.hash and content.get("conditions") == conditions
-    return same and all(
-        (path := paths.folder / name).is_file()
-        and path.stat().st_size == facts["size"]
-        and sha256(path) == facts["sha256"]
-        for name, facts in content["files"].items()
+    files = content["files"]
+    return (
+        same
+        and isinstance(files, dict)
+        and {paths.raw.name, paths.truth.name} <= files.keys()
+        and all(_as_recorded(paths.folder, name, facts) for name, facts in files.items())
     )
+
+
+def _as_recorded(folder: Path, name: str, facts: Any) -> bool:
+    """Whether a file is there with its size and every sum that was recorded."""
+    try:
+        path = inside(folder, name)
+        sums = Checksums.of_file(path)
+        return (sums.size, sums.sha256) == (facts["size"], facts["sha256"]) and all(
+            getattr(sums, kind) == facts[kind] for kind in ("adler32", "crc32c") if kind in facts
+        )
+    except (OSError, KeyError, TypeError, ConfigError):
+        return False
 
 
 def _agree(folder: Path, config: Config, resume: bool) -> None:
     recorded = folder / "config.toml"
-    same = recorded.is_file() and f"# sha256 {config.hash}" in recorded.read_text("utf-8")
-    if not same:
+    text = recorded.read_text("utf-8", "replace") if recorded.is_file() else ""
+    if f"# sha256 {config.hash}" not in text:
         raise ConfigError(
-            f"'{folder}' holds another run: choose another --out, or replace it with --force"
-            + (" (--resume needs the same configuration)" if resume else "")
+            f"'{folder}' holds another run, {_run_of(text)}, and this is {describe(config)}: choose another --out, or "
+            "replace it with --force" + (" (--resume needs the same configuration)" if resume else "")
         )
     if not resume:
-        raise ConfigError(f"'{folder}' holds this run already: finish it with --resume or replace it with --force")
+        raise ConfigError(
+            f"'{folder}' holds this run already, {describe(config)}: finish it with --resume or replace it with --force"
+        )
+
+
+def describe(config: Config) -> str:
+    """A run in a few words: its number and the begin of the configuration's hash."""
+    return f"run {config.run.run} (sha256 {config.hash[:8]})"
+
+
+def _run_of(text: str) -> str:
+    """The run of a config.toml, as :func:`describe` has it."""
+    number, own = re.search(r"(?m)^run = (\d{1,9})$", text), re.search(r"(?m)^# sha256 ([0-9a-f]{8})", text)
+    return f"run {number[1]} (sha256 {own[1]})" if number and own else "of unknown configuration"
 
 
 def _as_toml(config: Config) -> str:

@@ -7,7 +7,7 @@ share.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -289,6 +289,7 @@ def reconstruct(
     save: Path | None = None,
     *,
     true_clock: bool = False,
+    skip: Collection[int] = (),
 ) -> Clusters:
     """Find the positrons of raw files.
 
@@ -303,6 +304,8 @@ def reconstruct(
     true_clock : bool
         Undo the detuning of the clock; without it times are those of the nominal clock, as in the experiment
         before unblinding.
+    skip : collection of int
+        Serial numbers of events that are left out, for data quality.
 
     Raises
     ------
@@ -312,19 +315,22 @@ def reconstruct(
         A file without calibration.
     """
     listed = [paths] if isinstance(paths, Path | str) else list(paths)
-    clusters = Clusters.concatenate(part for path in listed for part in _fills(path, calibration, true_clock))
+    clusters = Clusters.concatenate(part for path in listed for part in _fills(path, calibration, true_clock, skip))
     if save is not None:
         save_clusters(save, clusters)
     return clusters
 
 
-def _fills(path: Path | str, calibration: Calibration | None, true_clock: bool) -> Iterator[Clusters]:
+def _fills(
+    path: Path | str, calibration: Calibration | None, true_clock: bool, skip: Collection[int]
+) -> Iterator[Clusters]:
     run = open_run(path)
     known = calibration or Calibration.from_odb(run.odb)
     if true_clock:
         known = known.with_true_clock()
     for event in run:
-        yield reconstruct_fill(event, known)
+        if event.serial not in skip:
+            yield reconstruct_fill(event, known)
 
 
 def gather(event: Event) -> FillWaveforms:

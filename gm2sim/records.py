@@ -4,15 +4,17 @@ from typing import Any
 
 import numpy as np
 
+from detectors.americium import AmericiumSettings
 from detectors.calorimeter import CalorimeterSettings, FillDigits
 from detectors.straw_crossings import Crossings
 from detectors.straw_drift import StrawHits, StrawSettings
 from fields.storage import StorageField
+from gm2sim.calibration_fills import GAP, LASER_PULSES, WAVEFORM
 from gm2sim.config import Config
 from gm2sim.fill import Detected, Snapshot
 from gm2sim.monitors import Monitors
 from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, Readout, StrawRecord, WaveformRecord
-from gm2sim.raw.wfd5 import Trigger
+from gm2sim.raw.trigger import Trigger
 from gm2sim.timeline import FillTime
 from gm2sim.truth import TruthWriter
 from tracking.bunch import Bunch
@@ -36,6 +38,12 @@ def readout(config: Config, settings: CalorimeterSettings) -> Readout:
         histogram_flush_fills=config.daq.q_flush_fills,
         calo_sum=config.daq.calo_sum,
         histogram=digitizer.q_method,
+        ctag_threshold=round(digitizer.ctag_energy * digitizer.counts_per_gev),
+        ctag_sample=digitizer.ctag_sample,
+        compression=config.daq.frontend_compression,
+        laser=(LASER_PULSES, WAVEFORM, GAP),
+        pedestal=(1, WAVEFORM, 0),
+        asynchronous=(AmericiumSettings.samples, AmericiumSettings.presamples),
     )
 
 
@@ -90,6 +98,8 @@ def fill_record(
         clock=Trigger.counts(when.since_begin, config.detectors.clock_ppm),
         waveforms=waveforms,
         straws=straws,
+        muon_fill=when.fill,
+        fill_samples=settings.digitizer.samples,
     )
 
 

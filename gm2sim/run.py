@@ -1,26 +1,31 @@
 """The main job: from a configuration to its subruns, shared among ranks; a subrun is in subrun.py."""
 
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gm2sim.atomic import write_json
+from gm2sim.atomic import write_json, write_text
 from gm2sim.config import Config, ConfigError
 from gm2sim.mpi import Ranks, ranks
-from gm2sim.outputs import SubrunPaths, claim_folder, make_folder, read_metadata, subrun_is_done
+from gm2sim.outputs import SubrunPaths, claim_folder, describe, make_folder, read_metadata, subrun_is_done
 from gm2sim.setup import Setup
 from gm2sim.subrun import Watch, run_subrun
 from gm2sim.summary import Tally, summarise
+from gm2sim.text import one_line
 from gm2sim.timeline import muon_fills
 from gm2sim.warm import compiled_set, warm_up
 from gpu import cache, threads
 from gpu.device import choose, choose_backend
 
 BACKENDS = ("auto", "cpu", "gpu")
+_OWNER = ".gm2sim.owner"
+_ELSEWHERE = "choose another --out"
+_LONGEST_NAME = 200  # of a preset, in the files of a run
 
 
 def run(
@@ -65,6 +70,7 @@ def run(
         backend "gpu" without a usable GPU.
     """
     started = time.perf_counter()
+    preset = one_line(preset, _LONGEST_NAME)
     job = ranks()
     chosen = _backend(backend, job.local_rank)
     if job.size > 1:
@@ -77,7 +83,7 @@ def run(
         tally = Tally()
         todo = []
         for subrun in range(config.run.subruns):
-            paths = SubrunPaths(out, config.run.run, subrun)
+            paths = SubrunPaths(out, config.run.run, subrun, config.daq.compression)
             if not (resume and subrun_is_done(paths, config, setup.conditions.version)):
                 todo.append(paths)
             elif job.rank == 0:
@@ -94,7 +100,7 @@ def run(
             return None
         summary = summarise(config, preset, chosen, tallies, compile_s)
         summary["wall_s"] = time.perf_counter() - started
-        write_json(out / "summary.json", summary)
+        write_json(out / "summary.json", summary, replace=True)
         if report:
             from gm2sim.report import report as build
 
@@ -102,7 +108,7 @@ def run(
                 summary["report"] = build(out).name
             summary["seconds"]["report"] = tally.seconds["report"]
         summary["wall_s"] = time.perf_counter() - started
-        write_json(out / "summary.json", summary)
+        write_json(out / "summary.json", summary, replace=True)
         return summary
 
 
@@ -124,13 +130,10 @@ def _claimed(out: Path, config: Config, job: Ranks, *, resume: bool, force: bool
     if job.rank == 0:
         try:
             make_folder(out)
-            lock = FileLock(out / ".gm2sim.lock")
-            lock.acquire(timeout=0)
+            lock = _locked(out, config)
             claim_folder(out, config, resume=resume, force=force)
-        except ConfigError as err:
-            problem = str(err)
-        except Timeout:
-            problem = f"another run is writing to '{out}' now: wait for it or choose another --out"
+        except (ConfigError, OSError) as err:
+            problem = str(err) if isinstance(err, ConfigError) else f"cannot write to '{out}' ({err}): {_ELSEWHERE}"
     try:
         problem = job.broadcast(problem)
         if problem:
@@ -138,5 +141,36 @@ def _claimed(out: Path, config: Config, job: Ranks, *, resume: bool, force: bool
         yield
     finally:
         if lock is not None and lock.is_locked:
-            Path(lock.lock_file).unlink(missing_ok=True)  # while held: whoever comes next makes a new one
+            # While held: whoever comes next makes new ones.
+            for path in (out / _OWNER, Path(lock.lock_file)):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
             lock.release()
+
+
+def _locked(out: Path, config: Config) -> FileLock:
+    """The lock of the output folder, with a note beside it that says who holds it."""
+    lock = FileLock(out / ".gm2sim.lock")
+    me = f"process {os.getpid()} on {os.uname().nodename}, {describe(config)}"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"another run is writing to '{out}' now, {_holder(out)}, and this is {me}: wait for it or {_ELSEWHERE}"
+        ) from None
+    except (OSError, NotImplementedError) as err:
+        raise ConfigError(f"'{out}' cannot be locked against other runs ({err}): {_ELSEWHERE}") from None
+    try:
+        write_text(out / _OWNER, f"{me}\n", replace=True)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _holder(out: Path) -> str:
+    """What the holder of the lock has said of itself."""
+    try:
+        return (out / _OWNER).read_text("utf-8", "replace")[:200].strip() or "which does not say who it is"
+    except OSError:
+        return "which does not say who it is"

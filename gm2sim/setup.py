@@ -15,14 +15,20 @@ from detectors.straw_drift import StrawSettings
 from detectors.straws import Stations
 from detectors.sums import q_bins
 from detectors.transport import TransportSettings
+from fields.spark import Spark
 from fields.total import FieldTables, field_tables
 from fields.transients import FieldDrift
+from fields.voltage import VoltageProgram
 from gm2sim.bunch.fills import muons_for_fills, next_muons
 from gm2sim.conditions import Conditions, calorimeter_constants, open_conditions, require
 from gm2sim.conditions.trackers import tracker_constants
 from gm2sim.config import Config
 from gm2sim.electronics import at_time, calorimeter_folders, calorimeter_settings, middle_of, waveform_channels
+from gm2sim.errors import ConfigError
+from gm2sim.faults import NONE, FillFaults, kicked
+from gm2sim.injection import voltage_program
 from gm2sim.machine import Ring, falloff_map, stored_beam
+from gm2sim.mpi import ranks
 from gm2sim.trackers import straw_constants_settings, straw_settings, tracker_folders, transport_settings
 from gpu.rng import FillKey
 from tracking.bunch import Bunch as TrackingBunch
@@ -30,23 +36,31 @@ from tracking.source import StoredBeam, sample
 
 
 def conditions_of(config: Config, *, builtin: bool = False) -> Conditions:
-    """The constants that a configuration means: those of its file, or those that the program draws.
+    """The constants that a configuration means: those of its file or database, or those that the program draws.
 
     Parameters
     ----------
     config : Config
     builtin : bool
-        Those that the program draws, even where there is a file.
+        Those that the program draws, even where there is a file or a database.
 
     Raises
     ------
     ConditionsError
-        The file cannot be read or holds something wrong.
+        The file or the database cannot be read or holds something wrong.
+    ConfigError
+        Several ranks would each connect to a server.
     """
-    file = "" if builtin else config.conditions.file
+    given = type(config.conditions)() if builtin else config.conditions
+    if "://" in given.database and ranks().size > 1:
+        raise ConfigError(
+            "each rank of the job would connect to the server of conditions.database: give a snapshot of it instead "
+            "(gm2sim conditions snapshot)"
+        )
     return open_conditions(
-        file, calorimeter_settings(config), partial(middle_of, config), straw_constants_settings(config)
-    )
+        given.file, calorimeter_settings(config), partial(middle_of, config), straw_constants_settings(config),
+        given.database, given.tag, allow_open=given.allow_open,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,7 @@ class Setup:
     given: TrackingBunch | None = None  # the muons of a file, for all fills
     subrun: int = 0  # that the constants are looked up for
     seconds: float | None = None  # since the begin of run
+    faults: FillFaults = NONE  # of the fill
 
     @classmethod
     def of(cls, config: Config, backend: str = "cpu") -> "Setup":
@@ -102,8 +117,39 @@ class Setup:
             return self
         return replace(self, ring=self.ring.drifted(relative) if relative else self.ring, seconds=seconds)
 
+    def suffering(self, faults: FillFaults) -> "Setup":
+        """The same with what goes wrong in a fill; quads break down in :func:`gm2sim.chain.track_muons`."""
+        if faults == NONE:
+            return self
+        config, ring = self.config, self.ring
+        if faults.kick != 1.0:
+            config = kicked(config, faults.kick)
+            ring = ring.with_kick(config)
+        if faults.field:
+            ring = ring.drifted(faults.field)
+        return replace(self, config=config, ring=ring, faults=faults)
+
+    @property
+    def spark(self) -> Spark | None:
+        """The breakdown of the quads in the fill; None where there is none."""
+        if self.faults.spark is None:
+            return None
+        return Spark(self.faults.spark, 1e-6 * self.config.faults.quad_spark_us)
+
+    @property
+    def voltage_program(self) -> VoltageProgram:
+        """How the voltages of the quads change during the fill."""
+        return voltage_program(self.config, self.spark)
+
     def muons(self, key: FillKey) -> TrackingBunch:
-        """The muons of one fill: stored ones at theta = 0, or injected ones at the end of the first quad."""
+        """The muons of one fill: stored ones at theta = 0, or injected ones at the end of the first quad.
+
+        Without a kick there are no stored ones.
+        """
+        muons = self._muons(key)
+        return muons if self.injected or self.faults.kick else muons.select(np.zeros(muons.n, np.bool_))
+
+    def _muons(self, key: FillKey) -> TrackingBunch:
         if self.given is not None:
             muons = next_muons(self.given, self.config, key)
             return self.ring.injection.enter(muons, key, backend=self.backend) if self.injected else muons

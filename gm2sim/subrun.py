@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 
 from detectors.laser import fire
 from gm2sim import __version__
-from gm2sim.calibration import Calibration
+from gm2sim.calibration import RAW_FORMAT, Calibration
 from gm2sim.calibration_fills import calibration_fill, crystal_records, in_fill_times, laser_crate, monitor_record
 from gm2sim.chain import simulate_fill
 from gm2sim.config import RunError
+from gm2sim.faults import dark, faults_of, powered, probe_readings, without_crates
 from gm2sim.monitors import monitor_settings
 from gm2sim.outputs import SubrunPaths, write_metadata
-from gm2sim.raw import RunWriter, run_tree
+from gm2sim.raw import FillRecord, RunWriter, run_tree
+from gm2sim.raw.record import STATIONS
+from gm2sim.raw.stream import SUFFIXES
 from gm2sim.records import (
     append_field,
     append_moments,
@@ -62,6 +65,7 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
     config = setup.config
     times = list(events(config, paths.subrun))
     begin, end = times[0], times[-1]
+    limit = config.daq.subrun_limit_mb * 1_000_000
     own = Tally()
     paths.clear()
     tree = run_tree(
@@ -71,20 +75,31 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
         readout(config, setup.calorimeters),
         simulation_tree(setup, preset),
         monitor_settings(setup) | laser_crate(config),
+        stations=range(STATIONS) if setup.designed is not None else (),
+        bin_ps=round(setup.straws.tdc_bin * 1e12),
+        suffix=SUFFIXES[config.daq.compression],
+        limit=limit,
     )
     histogram = setup.empty_histogram()
+    keys = {when.serial: FillKey(config.run.seed, paths.run, paths.subrun, when.fill - begin.fill) for when in times}
+    if config.faults.field_jump:
+        fills = {when.serial: keys[when.serial] for when in times if when.fill_type == FillType.MUONS}
+        tree["Equipment"]["FixedProbes"] = {"Variables": {"Field (ppm)": probe_readings(config, fills)}}
     with (
         TruthWriter(paths.truth, _truth_attributes(setup, paths, preset)) as truth,
-        RunWriter(paths.raw, paths.run, paths.subrun, tree) as raw,
+        RunWriter(paths.raw, paths.run, paths.subrun, tree, limit) as raw,
     ):
         append_field(truth, setup.ring.storage)
         for when in times:
-            key = FillKey(config.run.seed, paths.run, paths.subrun, when.fill - begin.fill)
+            key = keys[when.serial]
+            faults = faults_of(config, key)
+            truth.append("faults", when.serial, faults.rows(muons=when.fill_type == FillType.MUONS))
+            here = setup.suffering(faults)
             if when.fill_type == FillType.MUONS:
-                _muon_fill(setup, when, key, histogram, truth, raw, own, watch)
+                _muon_fill(here, when, key, histogram, truth, raw, own, watch)
             else:
                 with own.stage("laser and pedestals"):
-                    raw.write_fill(calibration_fill(setup.after(when.since_begin), when, key))
+                    _write(raw, calibration_fill(here.after(when.since_begin), when, key))
     if raw.written is None:
         raise RunError(f"'{paths.raw}' was not written")
     write_metadata(paths, config, {
@@ -110,16 +125,22 @@ def _muon_fill(
     """Simulate one fill of muons into the open files of its subrun."""
     config = setup.config
     start, before = time.perf_counter(), tally.counts["muon_turns"]
+    faults = setup.faults
     laser = fire(in_fill_times(config, when), setup.calorimeters.laser, key)
+    if faults.dark:
+        laser = dark(laser)
     fill = simulate_fill(setup.after(when.since_begin), key, histogram, tally, laser)
     flush = (key.fill + 1) % config.daq.q_flush_fills == 0
     waveforms = (*crystal_records(fill.seen.digits.waveforms), *fill.monitors.records)
     if laser.time.size:
         waveforms += (monitor_record(laser, setup.calorimeters.digitizer, key),)
+    if faults.tripped and fill.seen.straws is not None:
+        fill = fill._replace(seen=fill.seen._replace(straws=powered(fill.seen.straws, faults.tripped)))
     digits, straws = fill.seen.digits, straw_record(fill.seen.straws, setup.straws)
     record = fill_record(digits, when, config, setup.calorimeters, flush=flush, waveforms=waveforms, straws=straws)
+    record = without_crates(record, faults.dead)
     with tally.stage("raw file"):
-        raw.write_fill(record)
+        _write(raw, record)
     with tally.stage("truth file"):
         append_truth(truth, when.serial, fill.muons, fill.snapshots, fill.seen)
         append_monitors(truth, when.serial, fill.monitors)
@@ -131,10 +152,21 @@ def _muon_fill(
         watch.advance((tally.counts["muon_turns"] - before) / (time.perf_counter() - start))
 
 
+def _write(raw: RunWriter, record: FillRecord) -> None:
+    """Append an event, or say what to do when the file is full: how a run is cut into subruns is part of its plan."""
+    if not raw.room_for(record):
+        raise RunError(
+            f"'{raw.path}' would pass daq.subrun_limit_mb = {raw.limit // 1_000_000} with event {record.serial}: cut "
+            "the run into more subruns (run.subruns)"
+        )
+    raw.write_fill(record)
+
+
 def simulation_tree(setup: Setup, preset: str) -> dict[str, Any]:
     """What a raw file says of its making, under /Simulation of the run database."""
     return {
         "simulated": True,
+        "format": RAW_FORMAT,
         "version": __version__,
         "preset": preset,
         "config_hash": setup.config.hash,

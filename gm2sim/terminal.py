@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,22 +17,30 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
+
+from gm2sim.text import one_line, visible
 
 _WIDTH_OF_FILES = 140  # characters, where the output is no terminal that has a width of its own
 
 
 def say(text: object) -> None:
     """One line of plain text, never wrapped or coloured."""
-    Console(soft_wrap=True, highlight=False).print(str(text), markup=False)
+    Console(soft_wrap=True, highlight=False).print(visible(text), markup=False, emoji=False)
+
+
+def complain(text: object) -> None:
+    """One sentence to standard error."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(one_line(text), markup=False, emoji=False)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A titled table."""
-    table = Table(title=title.replace("[", r"\["), title_justify="left", header_style="bold", row_styles=("", "dim"))
+    table = Table(title=_plain(title), title_justify="left", header_style="bold", row_styles=("", "dim"))
     for number, column in enumerate(columns):
-        table.add_column(column.replace("[", r"\["), no_wrap=number == 0, overflow="fold")
+        table.add_column(_plain(column), no_wrap=number == 0, overflow="fold")
     for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        table.add_row(*(_plain(cell) for cell in row))
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH_OF_FILES
@@ -79,7 +88,7 @@ class RunDisplay:
     def note(self, text: str) -> None:
         """A line above the bar, for example that code is being compiled."""
         if not self._quiet:
-            self._console.print(text, markup=False)
+            self._console.print(visible(text), markup=False, emoji=False)
 
     def begin(self, fills: int, description: str, shown: bool) -> None:
         """Start the bar.
@@ -96,7 +105,7 @@ class RunDisplay:
         self._quiet = self._quiet or not shown
         if not self._quiet:
             self._progress.start()
-            self._task = self._progress.add_task(description, total=fills, rate="")
+            self._task = self._progress.add_task(escape(one_line(description)), total=fills, rate="")
 
     def advance(self, muon_turns_per_second: float) -> None:
         """One more fill is done."""
@@ -123,7 +132,7 @@ class RunDisplay:
         rows.append(("folder", str(out)))
         table = Table.grid(padding=(0, 2))
         for name, value in rows:
-            table.add_row(f"[bold]{name}[/bold]", value)
+            table.add_row(Text(name, style="bold"), _plain(value))
         Console().print(table)
 
 
@@ -142,6 +151,11 @@ def turn_bar(turns: int, shown: bool) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, disable=not drawn, transient=True) as progress:
         task = progress.add_task("tracking", total=turns)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _plain(text: str) -> Text:
+    """Text that is shown as it stands: no markup, no picture for :names:."""
+    return Text(visible(text))
 
 
 def _cell(value: Any) -> str:

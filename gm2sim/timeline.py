@@ -1,6 +1,7 @@
 """When each fill of a run happens: 16 fills in a supercycle, counted from the begin of run, never from a clock.
 
-Between the fills of muons come fills of the laser and looks at the pedestals: events of their own, counted with them.
+Between the fills of muons come fills of the laser, looks at the pedestals and readouts of boards that trigger
+themselves: events of their own, counted with them.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ FILLS_PER_CYCLE = 16  # two groups of eight (N. Kinnaird, dissertation 2020, cha
 CYCLE = 1.4  # accelerator supercycle [s] (same)
 _FILL_SPACING = 0.010  # between fills of a group [s]: "more than 10 ms apart" (same)
 _GROUP_SPACING = 0.267  # between the first fills of the two groups [s]; best estimate (recalled)
-_AFTER = {1: 0.0, 2: 0.005, 3: 0.0075}  # laser and pedestal fills after the muons' [s]: best estimate
+_AFTER = {1: 0.0, 2: 0.005, 3: 0.0075, 4: 0.009}  # events of other types after the muons' [s]: best estimate
 
 
 class FillType(IntEnum):
@@ -23,6 +24,10 @@ class FillType(IntEnum):
     MUONS = 1
     LASER = 2
     PEDESTAL = 3
+    ASYNCHRONOUS = 4
+
+
+_BEHIND_MUONS = (FillType.LASER, FillType.PEDESTAL, FillType.ASYNCHRONOUS)  # in order
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,9 @@ def fill_time(config: Config, fill: int, fill_type: FillType = FillType.MUONS) -
     offset = timedelta(seconds=since)
     moment = datetime.fromisoformat(config.run.start_time).astimezone(UTC) + offset
     whole = int(moment.replace(microsecond=0).timestamp())
-    laser, pedestal = (_behind(config, kind) for kind in (FillType.LASER, FillType.PEDESTAL))
-    serial = fill + _count(fill, laser) + _count(fill, pedestal)
-    if fill_type > FillType.MUONS:
-        serial += 1
-    if fill_type == FillType.PEDESTAL:
-        serial += _count(fill + 1, laser) - _count(fill, laser)
+    serial = fill + (fill_type > FillType.MUONS)
+    for kind in _BEHIND_MUONS:
+        serial += _count(fill + (kind < fill_type), _behind(config, kind))
     return FillTime(serial, sequence, whole, moment.microsecond, offset.total_seconds(), fill, fill_type)
 
 
@@ -86,13 +88,26 @@ def muon_fills(config: Config, subrun: int) -> range:
 
 
 def events(config: Config, subrun: int) -> Iterator[FillTime]:
-    """All events of one subrun in order: fills of muons, behind every so many one of the laser, one of pedestals."""
+    """All events of one subrun in order: fills of muons, and behind every so many events of the other types."""
     for fill in muon_fills(config, subrun):
         yield fill_time(config, fill)
-        for kind in (FillType.LASER, FillType.PEDESTAL):
+        for kind in _BEHIND_MUONS:
             every = _behind(config, kind)
             if _count(fill + 1, every) > _count(fill, every):
                 yield fill_time(config, fill, kind)
+
+
+def has_laser(config: Config) -> bool:
+    """Whether the laser fires at all; its monitors are there only then."""
+    laser = config.laser
+    return bool(laser.sync or laser.in_fill_every or laser.fill_every)
+
+
+def since_readout(config: Config, when: FillTime) -> float:
+    """Time between an asynchronous readout and the one before, or the begin of the run [s]."""
+    before = when.fill - config.daq.async_every
+    last = fill_time(config, before, FillType.ASYNCHRONOUS).since_begin if before >= 0 else 0.0
+    return when.since_begin - last
 
 
 def iso(seconds: int) -> str:
@@ -102,7 +117,12 @@ def iso(seconds: int) -> str:
 
 def _behind(config: Config, kind: FillType) -> int:
     """Behind every how many fills of muons comes an event of this kind; 0 for never."""
-    return config.laser.fill_every if kind == FillType.LASER else config.daq.pedestal_every
+    every = {
+        FillType.LASER: config.laser.fill_every,
+        FillType.PEDESTAL: config.daq.pedestal_every,
+        FillType.ASYNCHRONOUS: config.daq.async_every if has_laser(config) else 0,
+    }
+    return every[kind]
 
 
 def _count(fills: int, every: int) -> int:

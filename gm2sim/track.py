@@ -12,12 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 
-from gm2sim.atomic import atomic_path
 from gm2sim.bunch.file import TRACK_FORMAT, write_native
 from gm2sim.config import Config, ConfigError
+from gm2sim.hdf5 import new_file
 from gm2sim.machine import Ring
 from gm2sim.muons import Bunch
 from gpu.device import choose_backend
@@ -127,8 +126,7 @@ def track(
     muons = Bunch.from_file(bunch, config, place=place, ring=ring)
     size = _group(muons.n, plan.samples * len(observers), memory)
     with ExitStack() as stack:
-        temporary = stack.enter_context(atomic_path(out))
-        file = stack.enter_context(h5py.File(temporary, "w", libver=("v110", "v110")))
+        file = stack.enter_context(new_file(out, replace=force))
         _head(file, ring, bunch, muons, plan, size)
         firsts = range(0, muons.n, size)
         watch = stack.enter_context(turn_bar(turns * len(firsts), shown=progress))

@@ -4,8 +4,8 @@ Every column carries its unit and meaning as attributes. Files hold no clock and
 equal bytes.
 """
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.atomic import atomic_path
+from gm2sim.errors import refuse_newer
+from gm2sim.hdf5 import new_file
 
 FORMAT = 1
 
@@ -30,7 +31,7 @@ _ORBIT = {
 }
 
 # What only a file with lost muons has, so that a file without them does not change.
-_ON_DEMAND = frozenset({"straw_hits", "lost_muons", "muon_hits", "monitors", "harp_crossings"})
+_ON_DEMAND = frozenset({"straw_hits", "lost_muons", "muon_hits", "monitors", "harp_crossings", "faults"})
 
 # Group -> column -> (type, unit, meaning). The order is the order in the file.
 TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
@@ -129,6 +130,16 @@ TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
         "time": ("f8", "s", "when it crosses the fibre"),
         "path": ("f8", "m", "length in the fibre"),
     },
+    "faults": {
+        "fill": _KEYS["fill"],
+        "kind": (
+            "i1", "",
+            "1 quad spark, 2 missing kick, 3 weak kick, 4 dead crate, 5 tracker trip, 6 laser off, 7 field jump",
+        ),
+        "place": ("i2", "", "crate 1..24 that is dead, station 0 or 1 that is off, else 0"),
+        "time": ("f8", "s", "when the quads spark"),
+        "size": ("f8", "", "of a kick over the set one; change of the field [ppm]; else 0"),
+    },
     "beam": {
         "fill": _KEYS["fill"],
         "turn": ("i4", "", "turn of the sample"),
@@ -149,6 +160,20 @@ TABLES: dict[str, dict[str, tuple[str, str, str]]] = {
 }  # fmt: skip
 
 
+@contextmanager
+def open_truth(path: Path | str) -> Iterator[Any]:
+    """A truth file, open for reading.
+
+    Raises
+    ------
+    NewerFormatError
+        A later version of the program wrote it.
+    """
+    with h5py.File(path, "r") as file:
+        refuse_newer(f"'{path}'", file.attrs.get("format", FORMAT), FORMAT)
+        yield file
+
+
 class TruthWriter:
     """Appends the truth of fills to one HDF5 file, which appears only when the block ends well.
 
@@ -167,8 +192,7 @@ class TruthWriter:
         self._rows = dict.fromkeys(TABLES, 0)
 
     def __enter__(self) -> Self:
-        temporary = self._open.enter_context(atomic_path(self._path))
-        self._file = self._open.enter_context(h5py.File(temporary, "w", libver=("v110", "v110")))
+        self._file = self._open.enter_context(new_file(self._path, read_only=True))
         self._file.attrs["format"] = FORMAT
         for name, value in self._attributes.items():
             self._file.attrs[name] = value

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gm2sim.atomic import atomic_path, write_json, write_text
+from gm2sim.atomic import write_bytes, write_json, write_text
 from gm2sim.config import ConfigError
 from gm2sim.match import MATCH_WINDOW, Kind, Match, Status, TrueHits, match, read_true_hits
 from gm2sim.reco import Clusters, reconstruct
@@ -158,11 +158,11 @@ def _value(value: float, error: float, digits: int = 2) -> str:
 
 
 def _fills(truth: list[Path]) -> int:
-    import h5py
+    from gm2sim.truth import open_truth
 
     count = 0
     for path in truth:
-        with h5py.File(path, "r") as file:
+        with open_truth(path) as file:
             count += np.unique(file["muons/fill"][:]).size
     return count
 
@@ -171,16 +171,16 @@ def _write(made: TruthMatch) -> list[Path]:
     """Numbers as JSON and CSV, particles and clusters as HDF5."""
     import io
 
-    import h5py
+    from gm2sim.hdf5 import new_file
 
     numbers, rows, tables = (made.folder / f"{_STEM}.{end}" for end in ("json", "csv", "h5"))
-    write_json(numbers, made.record())
+    write_json(numbers, made.record(), replace=True)
     records = [one.record() for one in made.bins]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
-    write_text(rows, text.getvalue())
+    write_text(rows, text.getvalue(), replace=True)
     units = {"energy": "GeV", "time": "s", "u": "m", "v": "m", "x": "m", "y": "m", "true_energy": "GeV"}
     found = made.found
     groups = {
@@ -188,7 +188,7 @@ def _write(made: TruthMatch) -> list[Path]:
         "clusters": found.clusters._asdict()
         | {"particle": found.particle, "members": found.members, "true_energy": found.true_energy},
     }
-    with atomic_path(tables) as temporary, h5py.File(temporary, "w") as file:
+    with new_file(tables, replace=True) as file:
         for group, columns in groups.items():
             for name, values in columns.items():
                 column = file.create_dataset(f"{group}/{name}", data=values, compression="gzip", shuffle=True)
@@ -202,7 +202,6 @@ def _draw(made: TruthMatch) -> list[Path]:
     paths = []
     for name, plot in (("efficiency", match_efficiency(made.bins)), ("resolution", match_resolution(made.bins))):
         path = made.folder / f"{_STEM}_{name}.png"
-        with atomic_path(path) as temporary:
-            plot.savefig(temporary, format="png", dpi=120, facecolor="white")
+        write_bytes(path, plot.picture("png", dpi=120), replace=True)
         paths.append(path)
     return paths

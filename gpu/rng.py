@@ -51,6 +51,8 @@ class Stage(IntEnum):
     STRAW_CONSTANTS = 25  # misalignment of the modules, dead straws
     MONITOR = 30  # particles, photoelectrons and noise of the auxiliary detectors
     HARP_SCATTERING = 31  # scattering and energy loss of muons in the fibres of the harps
+    AMERICIUM = 40  # decays of the sources at the laser's monitors, noise of their pulses
+    FAULTS = 41  # what goes wrong in a fill
     RANDOMISATION = 64  # analysis: cluster times moved within a cyclotron period
 
 

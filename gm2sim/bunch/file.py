@@ -14,11 +14,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.atomic import atomic_path
+from gm2sim.atomic import atomic_path, write_pieces
 from gm2sim.bunch.frame import Frame, into_ring, out_of_ring
 from gm2sim.bunch.table import COLUMNS, MOMENTUM, SPECIES, BunchFileError, Table, in_units, to_bunch
 from gm2sim.bunch.text import bltrack_lines, csv_lines, read_bltrack, read_csv
 from gm2sim.config import Config, ConfigError
+from gm2sim.hdf5 import new_file
 from tracking.bunch import INTEGER_FIELDS, Bunch, State
 from tracking.muon import Reference
 
@@ -116,7 +117,7 @@ def write_bunch(
         columns["weight"] = np.asarray(weight, np.float64)
     placed = frame or Frame(azimuth=float(bunch.theta[0]) if bunch.n else 0.0)
     if found == "native":
-        with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+        with new_file(path, replace=True) as file:
             write_native(file, columns, reference)
     elif found == "csv":
         _write_lines(path, csv_lines(columns, reference))
@@ -127,8 +128,7 @@ def write_bunch(
 
 
 def _write_lines(path: Path, blocks: Iterator[str]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(blocks)
+    write_pieces(path, (block.encode("utf-8") for block in blocks), replace=True)
 
 
 def write_native(group: Any, columns: dict[str, NDArray[Any]], reference: Reference) -> None:
@@ -223,5 +223,5 @@ def _write_openpmd(bunch: Bunch, path: Path, weight: FloatArray | None, frame: F
     data |= {name: getattr(muons, name) / MOMENTUM["eV/c"] for name in ("px", "py", "pz")}
     charge = np.full(bunch.n, _CHARGE) if weight is None else _CHARGE * weight
     data |= {"t": muons.time, "weight": charge, "status": np.full(bunch.n, _ALIVE), "species": _OPENPMD_SPECIES}
-    with atomic_path(path) as temporary:
+    with atomic_path(path, replace=True) as temporary:
         particles(data=data).write(str(temporary))

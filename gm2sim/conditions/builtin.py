@@ -7,9 +7,9 @@ from detectors.calorimeter import CalorimeterSettings
 from detectors.channels import ChannelConstants
 from detectors.straw_constants import StrawConstantsSettings, straw_constants
 from gm2sim.conditions.calorimeter import as_columns
-from gm2sim.conditions.folders import OOF_CORRECTION, STRAW_STATUS, TRACKER_MODULES, TRACKER_STATIONS
+from gm2sim.conditions.folders import FOLDERS, OOF_CORRECTION, STRAW_STATUS, TRACKER_MODULES, TRACKER_STATIONS
 from gm2sim.conditions.interval import EVERY_RUN, Interval
-from gm2sim.conditions.table import Table, known_folder
+from gm2sim.conditions.table import ConditionsError, Table, known_folder
 from gm2sim.conditions.trackers import straw_columns
 
 _OF_TRACKERS = {TRACKER_MODULES.name, TRACKER_STATIONS.name, STRAW_STATUS.name}
@@ -60,6 +60,8 @@ class BuiltinConditions:
     def table(self, folder: str, run: int, subrun: int = 0) -> Table:
         """The constants of a folder; see :class:`gm2sim.conditions.Conditions`."""
         known = known_folder(folder)
+        if folder not in FOLDERS:
+            raise ConditionsError(f"the program draws no {folder}: it is recorded in files and databases only")
         if folder in _OF_TRACKERS:
             return Table.of(known, EVERY_RUN, straw_columns(straw_constants(self._straws))[folder])
         constants = self._constants(subrun if self._changes(folder) else 0)

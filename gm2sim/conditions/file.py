@@ -3,9 +3,10 @@
 docs/conditions.md describes the format.
 """
 
+import csv
 import hashlib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from gm2sim.atomic import write_text
 from gm2sim.conditions.folders import FOLDERS, Folder
 from gm2sim.conditions.interval import WITHOUT_END, Interval, Subrun, Validity
+from gm2sim.conditions.records import KNOWN
 from gm2sim.conditions.table import Conditions, ConditionsError, Floats, Table, known_folder
 from gm2sim.errors import nearest
 
@@ -74,16 +76,17 @@ class FileConditions:
         self._version = f"{content.tag} sha256 {checksum}"
         self._validity: dict[str, Validity] = {}
         self._tables: dict[str, list[Table]] = {}
+        self._entries = content.folders
         for name, entries in content.folders.items():
-            if name not in FOLDERS:
-                raise ConditionsError(f"{self._name} has an unknown folder '{name}': {nearest(name, FOLDERS)}")
+            if name not in KNOWN:
+                raise ConditionsError(f"{self._name} has an unknown folder '{name}': {nearest(name, KNOWN)}")
             try:
                 validity = Validity([(entry.first, entry.last) for entry in entries])
             except ValueError as err:
                 raise ConditionsError(f"{name} in {self._name}: {err}") from None
             self._validity[name] = validity
             self._tables[name] = [
-                _table(FOLDERS[name], interval, entry.table, self._name)
+                _table(KNOWN[name], interval, entry.table, self._name)
                 for interval, entry in zip(validity.intervals, entries, strict=True)
             ]
 
@@ -112,6 +115,12 @@ class FileConditions:
                 "add one or move an end"
             )
         return self._tables[name][found]
+
+    def entries(self) -> Iterator[tuple[Table, Subrun, Subrun | None, str]]:
+        """Every table with the first and the last subrun as the file has them (None: no end given), and its comment."""
+        for name, tables in self._tables.items():
+            for table, entry in zip(tables, self._entries[name], strict=True):
+                yield table, entry.first, entry.last, entry.comment
 
     @property
     def _name(self) -> str:
@@ -153,7 +162,34 @@ def write_conditions(
             pieces.append(_written(table, f"[{run}, {subrun}]" if subrun else "1"))
             last = table.interval.last
             subrun = last[1] + 1 if last[0] == run else subruns
+    write_text(path, "".join(pieces), replace=force)
+
+
+def write_tables(
+    path: Path, tag: str, entries: Iterable[tuple[Table, Subrun, Subrun | None]], comment: str = ""
+) -> None:
+    """Write tables with the first and the last subrun that they hold for, in the order given; replaces a file.
+
+    Parameters
+    ----------
+    path : Path
+    tag : str
+        Name of this set of constants.
+    entries : iterable of (Table, first, last)
+        Without a last one a table holds until the next of its folder begins.
+    comment : str
+    """
+    pieces = [f"{_HEAD}\nformat = {_quoted(FORMAT)}\ntag = {_quoted(tag)}\n"]
+    if comment:
+        pieces.append(f"comment = {_quoted(comment)}\n")
+    for table, first, last in entries:
+        pieces.append(_written(table, _named(first, 0), None if last is None else _named(last, WITHOUT_END)))
     write_text(path, "".join(pieces))
+
+
+def _named(subrun: Subrun, of_a_run: int) -> str:
+    """``[run, subrun]``, or the run alone where the subrun is the first or the last there can be."""
+    return str(subrun[0]) if subrun[1] == of_a_run else f"[{subrun[0]}, {subrun[1]}]"
 
 
 def _quoted(text: str) -> str:
@@ -162,10 +198,11 @@ def _quoted(text: str) -> str:
     return toml_value(text)
 
 
-def _written(table: Table, first: str) -> str:
+def _written(table: Table, first: str, last: str | None = None) -> str:
     columns = "".join(f"# {column.title}: {column.meaning}\n" for column in table.folder.columns)
     rows = "".join(f"{','.join(map(repr, row))}\n" for row in table.rows())
     head = f"\n# {table.folder.meaning}\n{columns}[[folders.{table.folder.name}]]\nfirst = {first}\n"
+    head += f"last = {last}\n" if last is not None else ""
     return f'{head}table = """\n{",".join(table.titles)}\n{rows}"""\n'
 
 
@@ -208,8 +245,31 @@ def _table(folder: Folder, interval: Interval, text: str, where: str) -> Table:
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
         raise ConditionsError(f"{here}: the table is empty: give a header and a row for each channel")
+    if folder.texts:
+        return _table_of_texts(folder, interval, lines, here)
     titles = lines[0].split(",")
     return Table.of_rows(folder, interval, titles, _numbers(lines[1:], len(titles), here), here)
+
+
+def _table_of_texts(folder: Folder, interval: Interval, lines: list[str], where: str) -> Table:
+    """A table with columns of names: names with a comma or a quotation mark are written "in ""these"" marks"."""
+    try:
+        titles, *rows = csv.reader(lines, skipinitialspace=True, strict=True)
+    except csv.Error as err:
+        raise ConditionsError(f"{where}: the table cannot be read: {err}") from None
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(titles):
+            raise ConditionsError(f"{where}: row {number} has {len(row)} words where the header has {len(titles)}")
+    titles = [title.strip() for title in titles]
+    names = {text.name for text in folder.texts}
+    texts = {title: [row[at] for row in rows] for at, title in enumerate(titles) if title in names}
+    others = [at for at, title in enumerate(titles) if title not in names]
+    numbers = np.empty((len(rows), len(others)))
+    for number, row in enumerate(rows):
+        words = [row[at] for at in others]
+        _check_numbers(words, f"{where}: row {number + 1}")
+        numbers[number] = [float(word) for word in words]
+    return Table.of_rows(folder, interval, [titles[at] for at in others], numbers, where, texts)
 
 
 def _numbers(rows: list[str], width: int, where: str) -> Floats:

@@ -1,7 +1,7 @@
 """The folders of conditions that the program knows: their channels, columns and units.
 
-A new effect adds its folder here and reads it through :class:`gm2sim.conditions.table.Conditions`; files, database,
-checks and commands need nothing else.
+A new effect adds its folder here and reads it through :class:`gm2sim.conditions.table.Conditions`; files, checks and
+commands need nothing else, the database a migration that makes its tables (gm2sim/database/migrations/conditions).
 """
 
 from dataclasses import dataclass
@@ -46,6 +46,14 @@ class Column(NamedTuple):
         return f"{self.name} [{self.unit}]" if self.unit else self.name
 
 
+class Text(NamedTuple):
+    """A name that stands beside the constants of a channel, in printable characters."""
+
+    name: str
+    meaning: str
+    longest: int = 200
+
+
 @dataclass(frozen=True)
 class Folder:
     """What one table of constants looks like.
@@ -56,14 +64,17 @@ class Folder:
         ``<name>_data`` and ``<name>_iovs`` are its tables in a database.
     meaning : str
     keys : tuple of Key
-        Name a channel; the last one changes fastest.
+        Name a channel; the last one changes fastest. None for a folder of one row.
     columns : tuple of Column
+    texts : tuple of Text
+        Columns of names, behind those of numbers.
     """
 
     name: str
     meaning: str
     keys: tuple[Key, ...]
     columns: tuple[Column, ...]
+    texts: tuple[Text, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,6 +83,8 @@ class Folder:
 
     def channel(self, number: int) -> str:
         """Name of a channel for people, from its place in the flat array."""
+        if not self.keys:
+            return "the only row"
         at = np.unravel_index(number, self.shape)
         return " ".join(f"{key.name} {key.first + int(one)}" for key, one in zip(self.keys, at, strict=True))
 
@@ -212,4 +225,4 @@ FOLDERS = {
         STRAW_STATUS,
     )
 }
-"""All folders by name."""
+"""All folders that the simulation reads, by name."""

@@ -1,18 +1,23 @@
 """Conditions as rows for people and for JSON."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from gm2sim.conditions.folders import FOLDERS
 from gm2sim.conditions.table import Conditions
 
 
-def overview(conditions: Conditions, run: int, subrun: int = 0) -> list[dict[str, Any]]:
+def overview(
+    conditions: Conditions, run: int, subrun: int = 0, folders: Iterable[str] = tuple(FOLDERS)
+) -> list[dict[str, Any]]:
     """One row for each column of every folder.
 
     Parameters
     ----------
     conditions : Conditions
     run, subrun : int
+    folders : iterable of str
+        Which folders.
 
     Raises
     ------
@@ -20,9 +25,9 @@ def overview(conditions: Conditions, run: int, subrun: int = 0) -> list[dict[str
         Constants are missing for the subrun.
     """
     rows = []
-    for name, folder in FOLDERS.items():
+    for name in folders:
         table = conditions.table(name, run, subrun)
-        for column in folder.columns:
+        for column in table.folder.columns:
             values = table[column.name]
             rows.append({
                 "folder": name, "column": column.name, "unit": column.unit, "channels": values.size,

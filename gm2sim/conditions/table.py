@@ -1,14 +1,15 @@
 """Tables of constants, and what every source of them (built in, file, database) can be asked."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.conditions.folders import FOLDERS, Folder
+from gm2sim.conditions.folders import Folder
 from gm2sim.conditions.interval import Interval
+from gm2sim.conditions.records import KNOWN
 from gm2sim.errors import ConfigError, nearest
 
 Floats = NDArray[np.float64]
@@ -30,24 +31,41 @@ class Table:
         Subruns that it holds for.
     columns : mapping of str to array
         Read-only, of shape ``folder.shape``: for crystals (24, 54).
+    texts : mapping of str to tuple of str
+        Columns of names, one for each channel in the order of the flat arrays.
     """
 
     folder: Folder
     interval: Interval
     columns: Mapping[str, Floats]
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, folder: Folder, interval: Interval, columns: Mapping[str, Floats]) -> Self:
+    def of(
+        cls,
+        folder: Folder,
+        interval: Interval,
+        columns: Mapping[str, Floats],
+        texts: Mapping[str, Sequence[str]] | None = None,
+    ) -> Self:
         """A table of arrays that the program itself has made; they are not checked."""
         frozen = {}
         for column in folder.columns:
             values = np.array(columns[column.name], np.float64).reshape(folder.shape)
             values.flags.writeable = False
             frozen[column.name] = values
-        return cls(folder, interval, frozen)
+        return cls(folder, interval, frozen, {text.name: tuple((texts or {})[text.name]) for text in folder.texts})
 
     @classmethod
-    def of_rows(cls, folder: Folder, interval: Interval, titles: Sequence[str], rows: Floats, where: str) -> Self:
+    def of_rows(
+        cls,
+        folder: Folder,
+        interval: Interval,
+        titles: Sequence[str],
+        rows: Floats,
+        where: str,
+        texts: Mapping[str, Sequence[str]] | None = None,
+    ) -> Self:
         """A table of somebody's rows, one a channel in any order, checked.
 
         Parameters
@@ -55,21 +73,23 @@ class Table:
         folder : Folder
         interval : Interval
         titles : sequence of str
-            ``name [unit]`` of each column; keys have no unit.
+            ``name [unit]`` of each column of numbers; keys have no unit.
         rows : array (channels, titles)
         where : str
             Where the rows stand, for messages.
+        texts : mapping of str to sequence of str, optional
+            The columns of names, by row.
 
         Raises
         ------
         ConditionsError
             Unknown, missing or double column, wrong unit, wrong number of channels, one twice, a number that is not
-            finite or out of bounds.
+            finite or out of bounds, a name that is too long or cannot be printed.
         """
-        rows = rows.reshape(-1, len(titles))
+        rows = rows.reshape(-1, len(titles)) if titles else rows
         names = _names(folder, titles, where)
         numbers = dict(zip(names, rows.T, strict=True))
-        channel = _channels(folder, numbers, where)
+        channel = _channels(folder, numbers, len(rows), where)
         columns = {}
         for column in folder.columns:
             values = np.empty(channel.size)
@@ -85,7 +105,9 @@ class Table:
                     where, f"{column.name} = {values[first]:g} of {folder.channel(first)} is out of bounds: {bounds}"
                 )
             columns[column.name] = values
-        return cls.of(folder, interval, columns)
+        given = _texts(folder, texts or {}, where)
+        order = np.argsort(channel)
+        return cls.of(folder, interval, columns, {name: [words[k] for k in order] for name, words in given.items()})
 
     def __getitem__(self, name: str) -> Floats:
         """One column, in the unit that the folder gives it."""
@@ -97,18 +119,24 @@ class Table:
     @property
     def titles(self) -> list[str]:
         """``name [unit]`` of keys and columns, in the order of :meth:`rows`."""
-        return [*(key.name for key in self.folder.keys), *(column.title for column in self.folder.columns)]
+        folder = self.folder
+        return [
+            *(key.name for key in folder.keys),
+            *(column.title for column in folder.columns),
+            *(text.name for text in folder.texts),
+        ]
 
     def rows(self) -> Iterator[list[Any]]:
-        """One list a channel: its keys (int) and its constants (float)."""
-        values = [self.columns[column.name].ravel().tolist() for column in self.folder.columns]
+        """One list a channel: its keys (int), its constants (float) and its names (str)."""
+        values: list[Sequence[Any]] = [self.columns[column.name].ravel().tolist() for column in self.folder.columns]
+        values += [self.texts[text.name] for text in self.folder.texts]
         places = np.ndindex(*self.folder.shape)
         for place, *constants in zip(places, *values, strict=True):
             yield [*(key.first + at for key, at in zip(self.folder.keys, place, strict=True)), *constants]
 
 
 class Conditions(Protocol):
-    """A source of constants: built in, a file, later a database. It answers the same however it stores them."""
+    """A source of constants: built in, a file, a database. It answers the same however it stores them."""
 
     @property
     def version(self) -> str:
@@ -123,7 +151,7 @@ class Conditions(Protocol):
         Parameters
         ----------
         folder : str
-            A name of :data:`gm2sim.conditions.FOLDERS`.
+            A name of :data:`gm2sim.conditions.KNOWN`.
         run, subrun : int
 
         Raises
@@ -136,9 +164,10 @@ class Conditions(Protocol):
 def known_folder(name: str) -> Folder:
     """The folder of that name; ConditionsError with the nearest name if there is none."""
     try:
-        return FOLDERS[name]
+        return KNOWN[name]
     except KeyError:
-        raise ConditionsError(f"there is no folder of conditions '{name}': {nearest(name, FOLDERS)}") from None
+        shown = name if name.isprintable() and len(name) <= 80 else ascii(name[:80])[1:-1]
+        raise ConditionsError(f"there is no folder of conditions '{shown}': {nearest(name[:80], KNOWN)}") from None
 
 
 def require(conditions: Conditions, folders: Iterable[str], run: int, subruns: int) -> None:
@@ -170,7 +199,7 @@ def _refuse(where: str, what: str) -> NoReturn:
 def _names(folder: Folder, titles: Sequence[str], where: str) -> list[str]:
     """Names of columns, all there, once, in the right unit."""
     units = {key.name: "" for key in folder.keys} | {column.name: column.unit for column in folder.columns}
-    names = []
+    names: list[str] = []
     for title in titles:
         name, _, rest = title.partition("[")
         name, unit = name.strip(), rest.strip().removesuffix("]").strip()
@@ -189,8 +218,27 @@ def _names(folder: Folder, titles: Sequence[str], where: str) -> list[str]:
     return names
 
 
-def _channels(folder: Folder, numbers: Mapping[str, Floats], where: str) -> NDArray[np.int64]:
+def _texts(folder: Folder, given: Mapping[str, Sequence[str]], where: str) -> dict[str, Sequence[str]]:
+    """Columns of names, all there, of printable characters."""
+    known = {text.name: text for text in folder.texts}
+    for name in given:
+        if name not in known:
+            _refuse(where, f"'{name}' is no column of names of {folder.name}: {nearest(name, known)}")
+    for name, text in known.items():
+        if name not in given:
+            _refuse(where, f"there is no column '{name}': it is {text.meaning}")
+        for word in given[name]:
+            if len(word) > text.longest or not word.isprintable():
+                _refuse(where, f"{name} = {word[:40]!a} has to be printable and of up to {text.longest} letters")
+    return {name: given[name] for name in known}
+
+
+def _channels(folder: Folder, numbers: Mapping[str, Floats], rows: int, where: str) -> NDArray[np.int64]:
     """Place of each row in the flat arrays: every channel once."""
+    if not folder.keys:
+        if rows != 1:
+            _refuse(where, f"there are {rows} rows: {folder.name} has one")
+        return np.zeros(1, np.int64)
     places = []
     for key in folder.keys:
         given = numbers[key.name]

@@ -37,7 +37,7 @@ class Resolved:
 
     def lines(self) -> list[str]:
         """The configuration as TOML, with origin and source of each value beside it; reads back as it stands."""
-        text = [f"# {self.name}, sha256 {self.config.hash}"]
+        text = [f"# {' '.join(self.name.splitlines())}, sha256 {self.config.hash}"]
         table = ""
         for key, value in flatten(self.config.model_dump()).items():
             section, _, field = key.rpartition(".")
@@ -147,13 +147,14 @@ def _read(name: str, beside: Path | None) -> tuple[str, str, Path | None]:
             return f"preset {name}", built_in.read_text("utf-8"), None
         raise ConfigError(f"there is no preset '{name}': {nearest(name, presets())}")
     path = Path(name)
+    label = f"file {' '.join(name.splitlines())}"
     if beside is not None and not path.is_absolute():
         path = beside / path
     try:
-        return f"file {name}", path.read_text("utf-8"), path.parent
+        return label, path.read_text("utf-8"), path.parent
     except FileNotFoundError:
         raise ConfigError(f"there is no configuration file '{name}': check the path, or name a preset") from None
-    except (OSError, UnicodeDecodeError) as err:
+    except (OSError, ValueError) as err:
         raise ConfigError(f"cannot read the configuration file '{name}': {err}") from None
 
 

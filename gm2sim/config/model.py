@@ -5,6 +5,7 @@ These are border units (kV, mm, us); :mod:`gm2sim.machine` turns them into the S
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -18,6 +19,7 @@ from gm2sim.config.detectors import (
     StrawsSection,
     TransportSection,
 )
+from gm2sim.config.faults import FaultsSection
 from gm2sim.config.monitors import MonitorsSection
 from gm2sim.config.ring import (
     BeamSection,
@@ -56,6 +58,9 @@ class ConditionsSection(Section):
     """Constants by run and subrun, for the simulation and its reconstruction alike."""
 
     file: str = Field("", description="file of constants (see gm2sim conditions write); built in when empty")
+    database: str = Field("", description="database of constants or a snapshot of one: a path or postgresql://")
+    tag: str = Field("", description="tag of the database; may be left out where there is only one")
+    allow_open: bool = Field(False, description="use a tag that is not frozen and may still change")
 
 
 class DaqSection(Section):
@@ -66,6 +71,20 @@ class DaqSection(Section):
     q_samples_per_bin: int = Field(60, ge=8, le=10_000, description="samples summed into one Q-method bin")
     pedestal_every: int = Field(
         8, ge=0, le=1_000_000, description="a look at the pedestals behind every so many fills of muons; 0 for none"
+    )
+    async_every: int = Field(
+        16,
+        ge=0,
+        le=1600,
+        description="an asynchronous readout of the laser's monitors behind every so many fills of "
+        "muons, where there is a laser; 0 for none",
+    )
+    compression: Literal["none", "gz", "lz4"] = Field("none", description="of the raw file: .mid, .mid.gz or .mid.lz4")
+    frontend_compression: Literal["none", "event", "bank"] = Field(
+        "none", description="by the calorimeters' front ends: one FZ bank a crate, or bank by bank"
+    )
+    subrun_limit_mb: int = Field(
+        2000, ge=1, le=2_000_000, description="most content of a raw file; the experiment closed its subruns at 2 GB"
     )
     q_flush_fills: int = Field(4, ge=1, le=1000, description="fills summed into one Q-method histogram")
     waveform_channels: tuple[Annotated[str, Field(pattern=r"^\d{1,2}:\d{1,2}$")], ...] = Field(
@@ -122,6 +141,7 @@ class Config(Section):
     daq: DaqSection = DaqSection()
     straws: StrawsSection = StrawsSection()
     monitors: MonitorsSection = MonitorsSection()
+    faults: FaultsSection = FaultsSection()
     fit: FitSection = FitSection()
     run: RunSection = RunSection()
 
@@ -153,6 +173,16 @@ class Config(Section):
             raise ConfigError(
                 f"run.subruns = {self.run.subruns} is more than run.fills = {self.run.fills}: a subrun holds at "
                 "least one fill"
+            )
+        conditions = self.conditions
+        if conditions.file and conditions.database:
+            raise ConfigError("conditions.file and conditions.database are both given: keep one of them")
+        if (conditions.tag or conditions.allow_open) and not conditions.database:
+            raise ConfigError("conditions.tag and conditions.allow_open go with conditions.database: give it too")
+        if re.match(r"[^/]*://[^/@]*:[^/@]*@", conditions.database) or "password=" in conditions.database:
+            raise ConfigError(
+                "conditions.database holds a password, which would be kept in every file: leave it out and use "
+                "~/.pgpass or PGPASSFILE"
             )
         for wanted, file, names in (
             (self.magnet.map, self.magnet.map_file, "magnet.map_file and magnet.map"),

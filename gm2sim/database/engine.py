@@ -16,7 +16,7 @@ import psutil
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from gm2sim.errors import ConfigError
 
@@ -28,7 +28,7 @@ class DatabaseError(ConfigError):
     """A database that cannot do what was asked: says which, what is wrong and how to mend it."""
 
 
-def open_engine(where: str | Path, *, create: bool = False, read_only: bool = False) -> Engine:
+def open_engine(where: str | Path, *, create: bool = False, read_only: bool = False, immutable: bool = False) -> Engine:
     """A way to connect to a database; nothing is connected yet but SQLite files are looked for.
 
     Parameters
@@ -39,6 +39,8 @@ def open_engine(where: str | Path, *, create: bool = False, read_only: bool = Fa
         A SQLite file that is not there is made.
     read_only : bool
         Writing is refused by the database itself.
+    immutable : bool
+        A SQLite file that nobody changes: read without locks and side files, also in a folder that cannot be written.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def open_engine(where: str | Path, *, create: bool = False, read_only: bool = Fa
     """
     text = str(where)
     if "://" not in text:
-        return _sqlite(Path(text), create, read_only)
+        return _sqlite(Path(text), create, read_only, immutable)
     try:
         url = make_url(text)
     except ArgumentError:
@@ -62,7 +64,7 @@ def open_engine(where: str | Path, *, create: bool = False, read_only: bool = Fa
             f"'{text}' is no address of a database: give a path or postgresql://user@host/name"
         ) from None
     if url.get_backend_name() == "sqlite" and url.database:
-        return _sqlite(Path(url.database), create, read_only)
+        return _sqlite(Path(url.database), create, read_only, immutable)
     if url.get_backend_name() != "postgresql":
         raise DatabaseError(
             f"'{shown(url)}' is no kind of database that is known: give a path (SQLite) or postgresql://"
@@ -71,12 +73,14 @@ def open_engine(where: str | Path, *, create: bool = False, read_only: bool = Fa
 
 
 @contextmanager
-def opened(where: str | Path, *, create: bool = False, read_only: bool = False) -> Iterator[Engine]:
+def opened(
+    where: str | Path, *, create: bool = False, read_only: bool = False, immutable: bool = False
+) -> Iterator[Engine]:
     """An engine for one piece of work: complaints become one sentence, connections are closed at the end.
 
     The parameters and errors are those of :func:`open_engine` and :func:`explain`.
     """
-    engine = open_engine(where, create=create, read_only=read_only)
+    engine = open_engine(where, create=create, read_only=read_only, immutable=immutable)
     try:
         with explain(engine):
             yield engine
@@ -87,6 +91,8 @@ def opened(where: str | Path, *, create: bool = False, read_only: bool = False) 
 def shown(where: str | Path | URL) -> str:
     """The address of a database for messages, without its password."""
     if isinstance(where, URL):
+        if where.get_backend_name() == "sqlite":
+            return str(where.database)
         return where.render_as_string(hide_password=True).replace("+psycopg", "")
     try:
         return shown(make_url(str(where))) if "://" in str(where) else str(where)
@@ -123,7 +129,7 @@ def on_shared_filesystem(path: Path) -> bool:
 
 
 def _name(engine: Engine) -> str:
-    return f"database '{engine.url.database}'" if engine.dialect.name == "sqlite" else f"database '{shown(engine.url)}'"
+    return f"database '{shown(engine.url)}'"
 
 
 def _advice(complaint: str) -> str:
@@ -133,6 +139,7 @@ def _advice(complaint: str) -> str:
         "malformed": ": it is damaged, take a copy of before",
         "readonly database": ": it was opened for reading, or you may not write it",
         "permission denied": ": you may not do that here, ask for the writer's role",
+        "unable to open database file": ": a database in use needs a folder that can be written, a snapshot does not",
         "disk is full": ": make room and try again",
         "onnection refused": ": is the server running there?",
         "no such table": ": `gm2sim ... init` makes the tables",
@@ -140,7 +147,9 @@ def _advice(complaint: str) -> str:
     return next((advice for part, advice in told.items() if part in complaint), "")
 
 
-def _sqlite(path: Path, create: bool, read_only: bool) -> Engine:
+def _sqlite(path: Path, create: bool, read_only: bool, immutable: bool) -> Engine:
+    if "\0" in str(path):
+        raise DatabaseError("the path of a database cannot hold a zero byte: give another")
     if not path.is_file():
         if path.is_dir():
             raise DatabaseError(f"'{path}' is a folder: give the path of a database file in it")
@@ -148,13 +157,16 @@ def _sqlite(path: Path, create: bool, read_only: bool) -> Engine:
             raise DatabaseError(f"there is no database '{path}': check the path, or make it with `init`")
         if not path.parent.is_dir():
             raise DatabaseError(f"there is no folder '{path.parent}' for the database: make it or choose another place")
+    read_only = read_only or immutable
     mode = "ro" if read_only else "rwc" if create else "rw"
-    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+    uri = f"file:{quote(str(path.absolute()))}?mode={mode}{'&immutable=1' if immutable else ''}"
 
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
-    engine = create_engine(URL.create("sqlite", database=str(path)), creator=connect, poolclass=NullPool)
+    # Each new connection reads the whole schema: a reader keeps its own.
+    pool = QueuePool if read_only else NullPool
+    engine = create_engine(URL.create("sqlite", database=str(path)), creator=connect, poolclass=pool)
     journal = "DELETE" if on_shared_filesystem(path) else "WAL"
 
     @event.listens_for(engine, "connect")

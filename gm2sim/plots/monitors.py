@@ -9,6 +9,7 @@ from detectors.harps import HarpSignal
 from detectors.ibms import Profile
 from detectors.t0 import T0Time
 from gm2sim.plots.style import BLUE, MM, ORANGE, PALETTE, US, Plot, dress, legend, points
+from gm2sim.text import label
 
 _NS = 1e9
 _BUNCH_NS = 250.0  # shown on either side of the bunch
@@ -33,7 +34,7 @@ def t0_trace(times: ArrayLike, light: ArrayLike, channels: Sequence[str], found:
     plot = Plot(8.4, 3.6)
     axes = dress(plot.subplots(), "time since the bunch centre left the inflector [ns]", "signal [ADC counts]")
     for one, name, colour in zip(signal, channels, PALETTE, strict=False):
-        axes.plot(t[near], one[near], color=colour, linewidth=1.0, label=name)
+        axes.plot(t[near], one[near], color=colour, linewidth=1.0, label=label(name))
     axes.axvline(found[0].mean * _NS, color=BLUE, linewidth=0.8, linestyle="--")
     axes.axvline(found[0].half * _NS, color=BLUE, linewidth=0.8, linestyle=":")
     legend(axes)
@@ -94,7 +95,7 @@ def kicker_traces(times: ArrayLike, field: ArrayLike, kickers: Sequence[str]) ->
     plot = Plot(8.4, 3.6)
     axes = dress(plot.subplots(), "time since the bunch centre left the inflector [ns]", "field, outward kick [G]")
     for one, name, colour in zip(gauss, kickers, PALETTE, strict=False):
-        axes.plot(t[near], one[near], color=colour, linewidth=0.9, label=name)
+        axes.plot(t[near], one[near], color=colour, linewidth=0.9, label=label(name))
     legend(axes)
     tops = [(name, one.max(), t[int(np.argmax(one))]) for name, one in zip(kickers, gauss, strict=True)]
     plot.describe(
@@ -154,7 +155,7 @@ def harp_signals(seen: Sequence[tuple[str, HarpSignal]], period: float) -> Plot:
     words = []
     for (name, one), colour in zip(seen, PALETTE, strict=False):
         muons = np.clip(one.muons, 0.0, None)
-        points(top, one.places * MM, muons, np.sqrt(muons), colour=colour, size=4.0, label=name)
+        points(top, one.places * MM, muons, np.sqrt(muons), colour=colour, size=4.0, label=label(name))
         early = np.clip(one.by_turn[:, :_EARLY_TURNS], 0.0, None)
         total = np.maximum(early.sum(axis=0), 1e-9)
         mean = (one.places[:, None] * MM * early).sum(axis=0) / total

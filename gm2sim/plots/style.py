@@ -51,9 +51,13 @@ class Plot(Figure):
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
-        picture = BytesIO()
-        self.savefig(picture, format="png", dpi=96, facecolor="white")
-        return picture.getvalue()
+        return self.picture("png", dpi=96)
+
+    def picture(self, kind: str, dpi: int, **options: Any) -> bytes:
+        """The bytes of a file, on white: "png", "svg" or "pdf"."""
+        drawn = BytesIO()
+        self.savefig(drawn, format=kind, dpi=dpi, facecolor="white", **options)
+        return drawn.getvalue()
 
     def describe(self, alt: str, **columns: ArrayLike) -> None:
         """Set the alternative text and the table; columns of unequal length are padded with NaN."""

@@ -5,12 +5,16 @@ Written from the format's description and not from the writer, so that reading b
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 Fail = Callable[[int, str], NoReturn]  # byte offset inside the bank's data, what is wrong
+_GPS_VERSION = 0x47500001
+_TIMING_WORDS = 22
+_LENGTH = Struct("<i")
 
 
 class Trigger(NamedTuple):
@@ -90,6 +94,16 @@ class Islands:
     def __iter__(self) -> Iterator[Island]:
         return (self[i] for i in range(len(self)))
 
+    @property
+    def extremes(self) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """Lowest and highest sample of each island, arrays (k,) [ADC counts]."""
+        # Headers of four words lie between the islands: what is found in them is left out again.
+        bounds = np.stack([np.array(self._first) - 4, np.array(self._first)], axis=1).ravel().astype(np.intp)
+        if not self._first:
+            return self._words[:0], self._words[:0]
+        low, high = (find.reduceat(self._words, bounds)[1::2] for find in (np.minimum, np.maximum))
+        return low, high
+
 
 class QHistogram(NamedTuple):
     """The Q-method histogram of one calorimeter.
@@ -108,22 +122,49 @@ class QHistogram(NamedTuple):
     samples_per_bin: int
 
 
-class StrawWords(NamedTuple):
-    """The STRW bank.
+class Gps(NamedTuple):
+    """The GPS0 bank.
 
     Attributes
     ----------
-    channel : int32 array (k,)
-        ((station 8 + module) 4 + layer) 32 + wire.
-    tdc : int32 array (k,)
-        Bins since the bunch centre left the inflector.
-    bin_ps : int
-        Width of a bin [ps].
+    seconds, nanoseconds : int
+        UTC of the trigger, Unix time.
+    clock : int
+        Counts of the 40 MHz clock at the trigger, 44 bits.
+    week, milliseconds : int
+        GPS week and time in it.
+    locked : bool
     """
 
-    channel: NDArray[np.int32]
-    tdc: NDArray[np.int32]
-    bin_ps: int
+    seconds: int
+    nanoseconds: int
+    clock: int
+    week: int
+    milliseconds: int
+    locked: bool
+
+
+class Timing(NamedTuple):
+    """The xC bank: when a crate did what, and how many events it has counted.
+
+    Attributes
+    ----------
+    header : int
+        The CDF header as received.
+    times : tuple of float
+        Unix times [s]: readout begins, header there, all data there, processing begins, copied, processing done,
+        event locked, data taken over, compression done.
+    received, processed : int
+        Number of the event of the crate, before and after processing.
+    muon_fills : int
+        Number of the fill of muons.
+    """
+
+    header: int
+    times: tuple[float, ...]
+    received: int
+    processed: int
+    muon_fills: int
 
 
 def trigger(data: memoryview, fail: Fail) -> Trigger:
@@ -186,7 +227,7 @@ def islands(data: memoryview, fail: Fail) -> Islands:
     for i in range(count):
         if place + 4 > words.size:
             fail(2 * place, f"island {i} of {count} begins beyond the bank's end")
-        length = _signed(data, 2 * place + 4)
+        (length,) = _LENGTH.unpack_from(data, 2 * place + 4)
         if length < 1 or place + 4 + crystals * length > words.size:
             fail(2 * place + 4, f"island {i} of {count} claims {length} samples, beyond the bank")
         first.append(place + 4)
@@ -197,20 +238,30 @@ def islands(data: memoryview, fail: Fail) -> Islands:
     return Islands(heads[:, 0], heads[:, 1], _signed(data, 8), crystals, first, words)
 
 
-def straw_words(data: memoryview, fail: Fail) -> StrawWords:
-    """Decode STRW, version 1 of our own layout; the columns are views."""
-    words = _words(data, "<i4", fail)
-    if words.size < 3:
-        fail(0, f"{words.size} words are fewer than the 3 of its header")
-    version, width, count = words[:3].tolist()
-    if version != 0x47530001:
-        fail(0, f"version word 0x{version & 0xFFFFFFFF:08x} is not known")
-    if width <= 0:
-        fail(4, f"bins of {width} ps cannot be")
-    if words.size != 3 + 2 * count:
-        fail(8, f"{count} hits need {3 + 2 * count} words, there are {words.size}")
-    hits = words[3:].reshape(-1, 2)
-    return StrawWords(hits[:, 0], hits[:, 1], width)
+def gps(data: memoryview, fail: Fail) -> Gps:
+    """Decode GPS0, version 1: eight words."""
+    words = _words(data, "<u4", fail)
+    if words.size != 8:
+        fail(0, f"{words.size} words in place of 8")
+    version, seconds, nanoseconds, low, high, week, milliseconds, status = words.tolist()
+    if version != _GPS_VERSION:
+        fail(0, f"version word 0x{version:08x} is not known")
+    if nanoseconds >= 1_000_000_000:
+        fail(8, f"{nanoseconds} nanoseconds make more than a second")
+    if high > 0xFFF:
+        fail(16, f"the clock has 44 bits, its high word is 0x{high:x}")
+    return Gps(seconds, nanoseconds, high << 32 | low, week, milliseconds, status == 1)
+
+
+def timing(data: memoryview, fail: Fail) -> Timing:
+    """Decode xCnn: 22 words of 64 bits."""
+    if data.nbytes != 8 * _TIMING_WORDS:
+        fail(0, f"{data.nbytes} bytes in place of {8 * _TIMING_WORDS}")
+    words = np.frombuffer(data, "<u8").tolist()
+    if max(words[2:19:2]) >= 1_000_000:
+        fail(16, f"{max(words[2:19:2])} microseconds make more than a second")
+    times = tuple(second + 1e-6 * micro for second, micro in zip(words[1:19:2], words[2:19:2], strict=True))
+    return Timing(int.from_bytes(data[:8], "big"), times, *words[19:])
 
 
 def _words(data: memoryview, dtype: str, fail: Fail) -> NDArray[Any]:

@@ -10,11 +10,17 @@ from typing import Any
 import numpy as np
 
 from gm2sim.errors import ConfigError, nearest
-from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, MESSAGE, Event, RawBank
+from gm2sim.raw.banks_of_event import RawBank
+from gm2sim.raw.check_event import kind_of
+from gm2sim.raw.decode_amc13 import Amc13
+from gm2sim.raw.decode_boards import BoardHead
+from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, MESSAGE, Event
 from gm2sim.raw.reader import RawRun, open_run
+from gm2sim.raw.unpack import is_number
 
 _KINDS = {BEGIN_OF_RUN: "begin of run", END_OF_RUN: "end of run", MESSAGE: "message"}
 _WORDS = {4: "<u2", 5: "<i2", 6: "<u4", 7: "<i4", 9: "<f4", 10: "<f8", 17: "<i8", 18: "<u8"}
+_FILLS = {2: "laser fill", 3: "pedestal fill", 4: "asynchronous readout"}
 _TEXT_WIDTH = 110
 
 
@@ -82,19 +88,22 @@ def _head(event: Event) -> dict[str, Any]:
 
 
 def _fill(event: Event) -> str:
-    return {2: "laser fill", 3: "pedestal fill"}.get(event.fill_type if "TRIG" in event.banks else 1, "fill")
+    known = any(bank.name == "TRIG" for bank in event.walk())
+    return _FILLS.get(event.fill_type if known else 1, "fill")
 
 
 def _kinds(event: Event) -> str:
     count: dict[str, int] = {}
-    for name in event.banks:
-        kind = f"{name[:2]}nn" if name[2:].isdecimal() else name
+    # As they lie in the file: nothing is inflated for a list.
+    for bank in event.walk():
+        kind = f"{bank.name[:2]}nn" if is_number(bank.name[2:]) else bank.name
         count[kind] = count.get(kind, 0) + 1
     return ", ".join(kind if number == 1 else f"{number} {kind}" for kind, number in count.items())
 
 
 def _bank(bank: RawBank) -> dict[str, Any]:
-    return {"name": bank.name, "type": bank.type, "byte": bank.offset, "bytes": bank.data.nbytes}
+    row = {"name": bank.name, "type": bank.type, "byte": bank.offset, "bytes": bank.data.nbytes}
+    return {**row, "packed_in": bank.packed_in} if bank.packed_in else row
 
 
 def _find(run: RawRun, wanted: str) -> Event:
@@ -109,10 +118,10 @@ def _find(run: RawRun, wanted: str) -> Event:
 
 
 def _content(event: Event, bank: RawBank) -> Any:
-    whole = bank.name in ("TRIG", "STRW")
-    decoded = _DECODED.get(bank.name if whole else bank.name[:2])
-    if decoded is not None and (whole or bank.name[2:].isdecimal()):
-        return decoded(event, 0 if whole else int(bank.name[2:]))
+    kind = kind_of(bank.name)
+    decoded = _DECODED.get(kind)
+    if decoded is not None:
+        return decoded(event, int(bank.name[2:]) if kind != bank.name else 0)
     dtype = np.dtype(_WORDS.get(bank.type, "u1"))
     return np.frombuffer(bank.data[: bank.data.nbytes // dtype.itemsize * dtype.itemsize], dtype).tolist()
 
@@ -128,7 +137,7 @@ def _histogram(event: Event, crate: int) -> dict[str, Any]:
     return {} if found is None else {**found._asdict(), "counts": found.counts.tolist()}
 
 
-def _straws(event: Event) -> dict[str, Any]:
+def _straws(event: Event, _: int) -> dict[str, Any]:
     found = event.straws()
     return {} if found is None else {key: np.asarray(value).tolist() for key, value in found._asdict().items()}
 
@@ -144,19 +153,77 @@ def _waveforms(event: Event, crate: int) -> dict[str, Any]:
     return {**head, "waveforms": rows}
 
 
+def _pulses(event: Event, crate: int) -> dict[str, Any]:
+    found = event.asynchronous(crate)
+    rows = [
+        {"channel": one.channel, "time": time, "samples": samples.tolist()}
+        for one in found.pulses
+        for time, samples in zip(one.time.tolist(), one.samples, strict=True)
+    ]
+    return {"trigger": found.trigger, "clock": found.clock, "pulses": rows}
+
+
 def _sum(event: Event, crate: int) -> list[int]:
     found = event.calo_sum(crate)
     return [] if found is None else found.tolist()
 
 
+def _gps(event: Event, _: int) -> dict[str, Any]:
+    return event.gps._asdict() if event.gps is not None else {}
+
+
+def _frame(found: Amc13) -> dict[str, Any]:
+    head = {"fill_type": found.fill_type, "trigger": found.trigger, "clock": found.clock, "source": found.source}
+    tail = {"words": found.words, "crc16": f"{found.crc:04x}", "status": found.status}
+    boards = [{"slot": slot, "words": words} for slot, words in found.payloads.items()]
+    return {**head, **tail, "blocks": len(found.blocks.boards), "boards": boards}
+
+
+def _clock_frame(event: Event, _: int) -> dict[str, Any]:
+    return _frame(event.clock_crate.frame) if event.clock_crate is not None else {}
+
+
+def _clock_boards(event: Event, _: int) -> list[dict[str, Any]]:
+    return [_board(head) for head in event.clock_crate.boards] if event.clock_crate is not None else []
+
+
+def _board(head: BoardHead) -> dict[str, Any]:
+    told = head._asdict()
+    del told["first"], told["raw"]
+    return {**told, "firmware": ".".join(map(str, head.firmware)), "crc": f"{head.crc:08x}"}
+
+
+def _headers(event: Event, crate: int) -> list[dict[str, Any]]:
+    rows = []
+    for board in event.board_headers(crate):
+        channels = [one._asdict() for one in board.channels]
+        for one in channels:
+            del one["first"], one["raw"]
+            one["checksum"] = " ".join(f"{half:016x}" for half in one["checksum"])
+        rows.append({**_board(board.head), "channels": channels})
+    return rows
+
+
+def _timing(event: Event, crate: int) -> dict[str, Any]:
+    found = event.timing(crate)
+    return {**found._asdict(), "header": f"{found.header:016x}", "times": list(found.times)}
+
+
 _DECODED: dict[str, Callable[[Event, int], Any]] = {
     "TRIG": lambda event, _: {**event.trigger._asdict(), "fill_index": event.fill_index},
+    "GPS0": _gps,
+    "STRW": _straws,
+    "TTCA": _clock_frame,
+    "TTCB": _clock_boards,
     "CP": lambda event, crate: event.pedestals(crate).tolist(),
     "CS": _sum,
     "CT": _islands,
-    "STRW": lambda event, _: _straws(event),
-    **dict.fromkeys(("CR", "LR", "PR"), lambda event, crate: _waveforms(event, crate)),
     "CQ": _histogram,
+    "AR": _pulses,
+    **dict.fromkeys(("CR", "LR", "PR"), _waveforms),
+    **dict.fromkeys(("CA", "LA", "PA", "AA"), lambda event, crate: _frame(event.amc13(crate))),
+    **dict.fromkeys(("CB", "LB", "PB", "AB"), _headers),
+    **dict.fromkeys(("CC", "LC", "PC", "AC"), _timing),
 }
 
 

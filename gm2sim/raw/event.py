@@ -8,45 +8,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gm2sim.raw import decode
+from gm2sim.raw.banks_of_event import Banks, RawBank, failure, walk
+from gm2sim.raw.decode_amc13 import Amc13, amc13
+from gm2sim.raw.decode_async import Asynchronous, asynchronous
+from gm2sim.raw.decode_boards import Board, headers
+from gm2sim.raw.decode_fc7 import ClockCrate, StrawWords, fc7_boards, straw_words
 from gm2sim.raw.decode_waveforms import Waveforms, waveforms
 from gm2sim.raw.errors import RawFormatError
+from gm2sim.raw.unpack import is_number
 
 BEGIN_OF_RUN, END_OF_RUN, MESSAGE = 0x8000, 0x8001, 0x8002
-# Bank flags -> bytes of a bank header, bytes of its type and of its size.
-_BANK_LAYOUTS = {0x01: (8, 2), 0x11: (12, 4), 0x31: (16, 4)}
-_TYPES = range(1, 19)
+_CLOCK_CRATE = ("TTCA", "TTCB", "TTCZ")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class RawBank:
-    """A bank as it lies in the file.
-
-    Attributes
-    ----------
-    name : str
-    type : int
-        MIDAS type number.
-    offset : int
-        Byte of the file where its header begins.
-    data_offset : int
-        Byte of the file where its data begins.
-    data : memoryview
-        Without padding.
-    """
-
-    name: str
-    type: int
-    offset: int
-    data_offset: int
-    data: memoryview
 
 
 @dataclass(frozen=True)
@@ -88,65 +68,25 @@ class Event:
         return int.from_bytes(self.payload[4:8], "little") if self.has_banks else 0
 
     @cached_property
-    def banks(self) -> dict[str, RawBank]:
-        """All banks by name, in file order.
+    def banks(self) -> Banks:
+        """All banks by name, in file order, as if the front end had compressed none.
 
         Raises
         ------
         RawFormatError
             The sizes do not fit together, or a name appears twice.
         """
-        found: dict[str, RawBank] = {}
-        for bank in self.walk():
-            if bank.name in found:
-                raise RawFormatError(self.path, bank.offset, bank.name, "appears twice in the event")
-            found[bank.name] = bank
-        return found
+        return Banks(self.path, self.walk())
 
     def walk(self) -> Iterator[RawBank]:
-        """The banks in file order, each checked against the event's end."""
-        if not self.has_banks:
-            return
-        size = self.payload.nbytes
-        start = self.offset + 16
-        claimed = int.from_bytes(self.payload[:4], "little")
-        if size < 8 or claimed != size - 8:
-            raise RawFormatError(
-                self.path,
-                start,
-                "",
-                f"event {self.serial} has {size - 8} bytes of banks but its header says {claimed}",
-            )
-        if self.flags not in _BANK_LAYOUTS:
-            raise RawFormatError(self.path, start + 4, "", f"unknown bank format 0x{self.flags:x}")
-        header, width = _BANK_LAYOUTS[self.flags]
-        place = 8
-        while place < size:
-            head = bytes(self.payload[place : place + header])
-            name = _printable(head[:4])
-            if len(head) < header:
-                raise RawFormatError(self.path, start + place, name, f"{len(head)} bytes cannot hold a bank header")
-            kind = int.from_bytes(head[4 : 4 + width], "little")
-            length = int.from_bytes(head[4 + width : 4 + 2 * width], "little")
-            data = place + header
-            if kind not in _TYPES:
-                raise RawFormatError(self.path, start + place + 4, name, f"unknown type {kind}")
-            if data + length > size:
-                raise RawFormatError(
-                    self.path,
-                    start + place,
-                    name,
-                    f"claims {length} bytes but its event ends after {size - data}",
-                )
-            yield RawBank(name, kind, start + place, start + data, self.payload[data : data + length])
-            place = data + length + -length % 8
-            if place > size:
-                raise RawFormatError(self.path, start + data + length, name, "its padding goes beyond the event's end")
+        """The banks as they lie in the file, in order, each checked against the event's end."""
+        if self.has_banks:
+            yield from walk(self.path, self.offset + 16, self.payload, f"event {self.serial}")
 
     @property
     def crates(self) -> list[int]:
         """Numbers of the calorimeter crates that sent islands."""
-        return sorted(int(name[2:]) for name in self.banks if name[:2] == "CT" and name[2:].isdecimal())
+        return self._numbers("T", "C")
 
     @cached_property
     def trigger(self) -> decode.Trigger:
@@ -163,19 +103,57 @@ class Event:
         """1 muon, 2 laser, 3 pedestal, 4 asynchronous."""
         return self.trigger.fill_type
 
+    @cached_property
+    def gps(self) -> decode.Gps | None:
+        """Time by GPS and by the 40 MHz clock, or None in files that have none."""
+        return self._decoded("GPS0", decode.gps) if "GPS0" in self.banks else None
+
+    @property
+    def clock_crate(self) -> ClockCrate | None:
+        """What the clock and control crate sent, or None in files that have none."""
+        if "TTCA" not in self.banks:
+            return None
+        return ClockCrate(self._amc13("TTCA", "TTCZ"), self._decoded("TTCB", fc7_boards))
+
+    @property
+    def framed_crates(self) -> list[int]:
+        """Numbers of the crates that sent headers of their AMC13."""
+        return self._numbers("A")
+
+    def amc13(self, crate: int) -> Amc13:
+        """Headers and trailers of the AMC13 of a crate of :attr:`framed_crates`."""
+        name = self._name("A", crate)
+        return self._amc13(name, f"{name[0]}Z{name[2:]}")
+
+    def board_headers(self, crate: int) -> list[Board]:
+        """Headers and trailers of the digitisers of a crate, kept when their samples are not (banks CBnn)."""
+        return self._decoded(self._name("B", crate), headers)
+
+    def timing(self, crate: int) -> decode.Timing:
+        """When a crate of :attr:`framed_crates` did what, and how many events it has counted."""
+        return self._decoded(self._name("C", crate), decode.timing)
+
     @property
     def waveform_crates(self) -> list[int]:
         """Numbers of the crates that sent whole waveforms, auxiliary detectors (above 24) among them."""
-        return sorted(int(name[2:]) for name in self.banks if _is_raw(name))
+        return self._numbers("R", "CLP")
 
     def waveforms(self, crate: int) -> Waveforms:
         """Whole waveforms of a crate of :attr:`waveform_crates`."""
-        name = next((name for name in self.banks if _is_raw(name) and int(name[2:]) == crate), f"CR{crate:02d}")
-        return self._decoded(name, waveforms)
+        return self._decoded(self._name("R", crate, "CLP"), waveforms)
 
-    def straws(self) -> decode.StrawWords | None:
+    @property
+    def asynchronous_crates(self) -> list[int]:
+        """Numbers of the crates that sent pulses on which they triggered themselves."""
+        return self._numbers("R", "A")
+
+    def asynchronous(self, crate: int) -> Asynchronous:
+        """Pulses of a crate of :attr:`asynchronous_crates`."""
+        return self._decoded(f"AR{crate:02d}", asynchronous)
+
+    def straws(self) -> StrawWords | None:
         """Hits of the straw trackers, or None when they were not written."""
-        return self._decoded("STRW", decode.straw_words) if "STRW" in self.banks else None
+        return self._decoded("STRW", straw_words) if "STRW" in self.banks else None
 
     def islands(self, crate: int) -> decode.Islands:
         """Islands of crate 1..24, as a sequence of (time, length, samples (54, length))."""
@@ -211,25 +189,28 @@ class Event:
             raise RawFormatError(self.path, start, "ODB", "the run database is not a tree")
         return tree
 
+    def _amc13(self, head: str, tail: str) -> Amc13:
+        bank, trailer = self._bank(head), self._bank(tail)
+        return amc13(bank.data, trailer.data, failure(self.path, bank), failure(self.path, trailer))
+
     def _decoded(self, name: str, decoder: Callable[[memoryview, decode.Fail], T]) -> T:
+        bank = self._bank(name)
+        return decoder(bank.data, failure(self.path, bank))
+
+    def _bank(self, name: str) -> RawBank:
         bank = self.banks.get(name)
         if bank is None:
             raise RawFormatError(self.path, self.offset, name, f"event {self.serial} has no such bank")
-        return decoder(bank.data, failure(self.path, bank))
+        return bank
 
+    def _name(self, kind: str, crate: int, letters: str = "CLPA") -> str:
+        """Name of the crate's bank of a kind, whatever the type of the event."""
+        names = [f"{letter}{kind}{crate:02d}" for letter in letters]
+        return next((name for name in names if name in self.banks), names[0])
 
-def failure(path: Path, bank: RawBank) -> decode.Fail:
-    """What a decoder calls when the words of ``bank`` make no sense: raises with the place in the file."""
-
-    def fail(offset: int, what: str) -> NoReturn:
-        raise RawFormatError(path, bank.data_offset + offset, bank.name, what)
-
-    return fail
-
-
-def _is_raw(name: str) -> bool:
-    return name[0] in "CLPA" and name[1] == "R" and name[2:].isdecimal()
-
-
-def _printable(name: bytes) -> str:
-    return "".join(chr(byte) if 0x20 < byte < 0x7F else f"\\x{byte:02x}" for byte in name)
+    def _numbers(self, kind: str, letters: str = "CLPA") -> list[int]:
+        return sorted(
+            int(name[2:])
+            for name in self.banks
+            if name[0] in letters and name[1] == kind and is_number(name[2:]) and name not in _CLOCK_CRATE
+        )

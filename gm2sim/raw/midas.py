@@ -4,10 +4,11 @@ Layout as in the MIDAS package (midas.h and mlogger.cxx of the release of May 20
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ MUON_DATA = 1  # event id of everything the event builder merges
 BANK32 = 0x11  # bank format: version 1, 32-bit sizes
 
 _EVENT_HEADER = struct.Struct("<HHIII")  # event id, trigger mask, serial number, unix time, bytes that follow
-_BANKS_HEADER = struct.Struct("<II")  # bytes of all banks, flags
+BANKS_HEADER = struct.Struct("<II")  # bytes of all banks, flags
 _BANK_HEADER = struct.Struct("<4sII")  # name, type, bytes without padding
 _ALIGNMENT = 8
 _PADDING = bytes(_ALIGNMENT)
@@ -50,17 +51,45 @@ class Bank:
         Four ASCII characters.
     tid : Tid
         Type of the words.
-    parts : sequence of bytes-like
-        The words, in pieces that are written one behind the other without a copy.
+    parts : iterable of bytes-like
+        The words, in pieces that are written one behind the other without a copy. Where they are made while they are
+        written, each may overwrite the one before.
+    size : int, optional
+        Bytes of all parts; needed unless they are a sequence.
     """
 
     name: str
     tid: Tid
-    parts: Sequence[Buffer]
+    parts: Iterable[Buffer]
+    size: int = -1
 
     def __post_init__(self) -> None:
         if len(self.name) != 4 or not self.name.isascii():
             raise ValueError(f"a bank name has four ASCII characters, got {self.name!r}")
+        if self.size < 0:
+            if not isinstance(self.parts, Sequence):
+                raise ValueError(f"bank {self.name} is made while it is written: give its size")
+            object.__setattr__(self, "size", sum(map(len, self.parts)))
+
+    @property
+    def size_in_event(self) -> int:
+        """Bytes with header and padding."""
+        return _BANK_HEADER.size + self.size + -self.size % _ALIGNMENT
+
+
+class DataEvent(NamedTuple):
+    """An event with banks, ready to be written once.
+
+    Attributes
+    ----------
+    size : int
+        [bytes]
+    pieces : iterable of bytes-like
+        In file order: headers, padding, and the banks' own memory.
+    """
+
+    size: int
+    pieces: Iterable[Buffer]
 
 
 def words(values: NDArray[Any] | Sequence[int], tid: Tid) -> Buffer:
@@ -72,8 +101,20 @@ def words(values: NDArray[Any] | Sequence[int], tid: Tid) -> Buffer:
     return array.data.cast("B") if array.size else b""
 
 
-def bank_event(event_id: int, serial: int, unix_time: int, banks: Iterable[Bank]) -> list[Buffer]:
-    """The pieces of an event with banks, in file order.
+def header_of(bank: Bank) -> bytes:
+    """A bank's header."""
+    return _packed(_BANK_HEADER, bank.name.encode("ascii"), bank.tid, bank.size)
+
+
+def bank_pieces(bank: Bank) -> Iterator[Buffer]:
+    """Header, words and padding of a bank."""
+    yield header_of(bank)
+    yield from bank.parts
+    yield _PADDING[: -bank.size % _ALIGNMENT]
+
+
+def bank_event(event_id: int, serial: int, unix_time: int, banks: Iterable[Bank]) -> DataEvent:
+    """An event with banks.
 
     Parameters
     ----------
@@ -81,27 +122,16 @@ def bank_event(event_id: int, serial: int, unix_time: int, banks: Iterable[Bank]
         Written into the event header; the trigger mask is 0, as the event builder leaves it.
     banks : iterable of Bank
 
-    Returns
-    -------
-    list of bytes-like
-        Headers, padding, and views of the banks' own memory.
-
     Raises
     ------
     ValueError
         The event is longer than its 32-bit size can say, or a number does not fit its header field.
     """
-    pieces: list[Buffer] = []
-    total = 0
-    for bank in banks:
-        size = sum(map(len, bank.parts))
-        padding = -size % _ALIGNMENT
-        pieces.append(_packed(_BANK_HEADER, bank.name.encode("ascii"), bank.tid, size))
-        pieces += bank.parts
-        pieces.append(_PADDING[:padding])
-        total += _BANK_HEADER.size + size + padding
-    header = _packed(_EVENT_HEADER, event_id, 0, serial, unix_time, _BANKS_HEADER.size + total)
-    return [header, _packed(_BANKS_HEADER, total, BANK32), *pieces]
+    banks = list(banks)
+    total = sum(bank.size_in_event for bank in banks)
+    head = _packed(_EVENT_HEADER, event_id, 0, serial, unix_time, BANKS_HEADER.size + total)
+    head += _packed(BANKS_HEADER, total, BANK32)
+    return DataEvent(len(head) + total, chain([head], chain.from_iterable(map(bank_pieces, banks))))
 
 
 def run_event(event_id: int, run: int, unix_time: int, text: bytes) -> list[Buffer]:

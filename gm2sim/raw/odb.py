@@ -1,64 +1,25 @@
 """The online database (ODB) that travels in the begin-of-run and end-of-run events, as JSON.
 
 Names and structures of /Equipment/AMC13nn/Settings follow the public front end (jaca230/CaloReadoutAMC13
-@7ff4424, amc13_odb.h) with the simulation's values; /Simulation is our own. The same inputs give the same
-bytes: no clock, no host name.
+@7ff4424, amc13_odb.h) with the simulation's values; /Simulation and the front ends' Settings/Monitor are our own. The
+same inputs give the same bytes: no clock, no host name.
 """
 
 import json
 import time
-from collections.abc import Mapping
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from gm2sim.raw import odb_settings
+from gm2sim.raw.fc7 import TRACKER_SOURCE
+from gm2sim.raw.odb_settings import Readout, Tree, dword
+
 _STOPPED, _RUNNING = 1, 3  # /Runinfo/State
 _ALIGNMENT = 4  # bytes: as banks are, whose headers have 12
-
-
-@dataclass(frozen=True)
-class Readout:
-    """Front-end settings that a reader of the file needs.
-
-    Parameters
-    ----------
-    samples_per_fill : int
-        Length of a muon fill [samples].
-    sampling_mhz : int
-        Digitisation frequency [MHz].
-    columns, rows : int
-        Crystals of a calorimeter.
-    pre_samples, post_samples : int
-        Samples kept before and after a threshold crossing.
-    threshold_counts : int
-        Threshold over the pedestal; pulses are negative [ADC counts].
-    sum_decimation : int
-        Samples summed into one word of the calorimeter sum.
-    histogram_samples_per_bin : int
-        Samples summed into one bin of the Q-method histogram.
-    histogram_flush_fills : int
-        Fills summed into one Q-method histogram.
-    calo_sum, histogram : bool
-        Whether these banks are written.
-    crates : int
-        Calorimeter crates, numbered from 01.
-    """
-
-    samples_per_fill: int = 560_000
-    sampling_mhz: int = 800
-    columns: int = 9
-    rows: int = 6
-    pre_samples: int = 8
-    post_samples: int = 18
-    threshold_counts: int = -300
-    sum_decimation: int = 32
-    histogram_samples_per_bin: int = 60
-    histogram_flush_fills: int = 4
-    calo_sum: bool = True
-    histogram: bool = True
-    crates: int = 24
+_TRACKER_BUFFER = 60  # number of the first station's buffer of events: any that no crate has
+_LOGGER_COMPRESSION = {".mid.gz": 1, ".mid.lz4": 100}  # as MIDAS' logger counts them (mlogger.cxx)
 
 
 def run_tree(
@@ -68,6 +29,11 @@ def run_tree(
     readout: Readout,
     simulation: Mapping[str, Any],
     auxiliary: Mapping[int, Mapping[str, Any]] | None = None,
+    *,
+    stations: Iterable[int] = (),
+    bin_ps: int = 625,
+    suffix: str = ".mid",
+    limit: int = 2**31,
 ) -> dict[str, Any]:
     """The database at the begin of a subrun file.
 
@@ -82,28 +48,36 @@ def run_tree(
         and numpy numbers are welcome.
     auxiliary : mapping, optional
         Crate of each auxiliary detector -> what its waveforms mean: becomes /Equipment/AMC13nn/Settings/Monitor.
+    stations : iterable of int
+        Stations of the straw trackers that are read out.
+    bin_ps : int
+        Width of a bin of their TDCs [ps].
+    suffix : str
+        End of the file's name.
+    limit : int
+        Most bytes of the file's content.
     """
-    equipment = {f"AMC13{crate:02d}": _crate(crate, readout) for crate in range(1, readout.crates + 1)}
-    for crate, settings in (auxiliary or {}).items():
-        equipment[f"AMC13{crate:02d}"] = {
-            "Common": _common(1, 0xFFFF, f"BUF{crate:02d}"), "Settings": {"Monitor": dict(settings)}
-        }  # fmt: skip
+    calorimeter = odb_settings.calorimeter(readout)
+    crates = {0: odb_settings.clock_crate(), **dict.fromkeys(range(1, readout.crates + 1), calorimeter)}
+    crates |= {crate: _monitors(monitor, readout) for crate, monitor in (auxiliary or {}).items()}
     return {
-        "Experiment": {"Name": "gm2sim", "MAX_EVENT_SIZE": _dword(2**31)},
+        "Experiment": {"Name": "gm2sim", "MAX_EVENT_SIZE": dword(2**31)},
         "Runinfo": {
             "State": _RUNNING,
             "Online Mode": 0,
             "Run number": run,
             "Subrun number": subrun,
             "Start time": time.asctime(time.gmtime(start_time)),
-            "Start time binary": _dword(start_time),
+            "Start time binary": dword(start_time),
             "Stop time": "",
-            "Stop time binary": _dword(0),
+            "Stop time binary": dword(0),
         },
-        "Logger": {"Channels": {"0": _logger_channel(run, subrun)}},
+        "Logger": {"Channels": {"0": _logger_channel(run, subrun, suffix, limit)}},
         "Equipment": {
             "EB": {"Common": _common(1, 0, "SYSTEM"), "Statistics": {"Events sent": 0}},
-            **equipment,
+            "MasterGM2": {"Common": _common(1, 0xFFFF, "BUF99"), "Settings": {"Globals": {"Sync": True}}},
+            **_trackers(stations, bin_ps),
+            **{f"AMC13{crate:02d}": _front_end(crate, settings) for crate, settings in sorted(crates.items())},
         },
         "Simulation": {"simulated": True, "run": run, "subrun": subrun, **simulation},
     }
@@ -121,21 +95,23 @@ def ended(tree: Mapping[str, Any], stop_time: int, events: int) -> dict[str, Any
     events : int
         Events between the begin-of-run and the end-of-run event.
     """
-    end = deepcopy(dict(tree))
-    end.setdefault("Runinfo", {}).update(
-        {
-            "State": _STOPPED,
-            "Stop time": time.asctime(time.gmtime(stop_time)),
-            "Stop time binary": _dword(stop_time),
-        }
-    )
-    builder = end.setdefault("Equipment", {}).setdefault("EB", {})
-    builder.setdefault("Statistics", {})["Events sent"] = events
-    return end
+    stopped = {
+        "State": _STOPPED,
+        "Stop time": time.asctime(time.gmtime(stop_time)),
+        "Stop time binary": dword(stop_time),
+    }
+    equipment = tree.get("Equipment", {})
+    builder = equipment.get("EB", {})
+    statistics = builder.get("Statistics", {}) | {"Events sent": events}
+    return {
+        **tree,
+        "Runinfo": tree.get("Runinfo", {}) | stopped,
+        "Equipment": equipment | {"EB": builder | {"Statistics": statistics}},
+    }
 
 
 def encode(tree: Mapping[str, Any]) -> bytes:
-    """JSON text of the database, ASCII, in the order of the tree.
+    """JSON text of the database, ASCII, in the order of the tree: a line for each branch of the second level.
 
     Blanks before the last newline make its length a multiple of 4, so that the banks behind it stay aligned
     in the file, and readers that drop the last byte (some do, for the NUL of XML dumps) find valid JSON.
@@ -145,8 +121,19 @@ def encode(tree: Mapping[str, Any]) -> bytes:
     ValueError
         A number is not finite: JSON cannot hold it.
     """
-    text = json.dumps(tree, indent=1, allow_nan=False, default=_plain)
+    text = _lines(tree, lambda branch: _lines(branch, _text) if isinstance(branch, Mapping) else _text(branch))
     return (text + " " * (-(len(text) + 1) % _ALIGNMENT) + "\n").encode("ascii")
+
+
+def compression(tree: Mapping[str, Any]) -> dict[int, str]:
+    """How the front end of each calorimeter compresses, by crate: "event" or "bank"; others are left out."""
+    found = {}
+    for name, equipment in tree.get("Equipment", {}).items():
+        settings = equipment.get("Settings", {})
+        mode = odb_settings.mode_of(settings)
+        if name.startswith("AMC13") and mode != "none":
+            found[int(name[5:])] = mode
+    return found
 
 
 def start_time(tree: Mapping[str, Any]) -> int:
@@ -154,66 +141,26 @@ def start_time(tree: Mapping[str, Any]) -> int:
     return int(tree["Runinfo"]["Start time binary"], 16)
 
 
-def _crate(crate: int, readout: Readout) -> dict[str, Any]:
+def _front_end(number: int, settings: Tree) -> Tree:
+    return {"Common": _common(1, 0xFFFF, f"BUF{number:02d}"), "Settings": settings}
+
+
+def _monitors(monitor: Mapping[str, Any], readout: Readout) -> Tree:
+    """Settings of the crate of an auxiliary detector, which has as many channels as names."""
+    names, pulses = monitor.get("Channels", ()), monitor.get("Asynchronous", {})
+    samples = monitor.get("Waveform length", readout.samples_per_fill)
+    boards = odb_settings.auxiliary(range(len(names)), samples, readout, pulses.get("Channel numbers", ()))
+    return boards | {"Monitor": dict(monitor)}
+
+
+def _trackers(stations: Iterable[int], bin_ps: int) -> Tree:
+    settings = {"Globals": {"Sync": True, "Send to Event Builder": True}, "TDC bin (ps)": bin_ps}
     return {
-        "Common": _common(1, 0xFFFF, f"BUF{crate:02d}"),
-        "Settings": {
-            "Globals": {
-                "Sync": True,
-                "Use AMC13 Simulator": True,
-                "Send to Event Builder": True,
-                "FE Lossless Compression": False,
-                "FEBankByBankLosslessCompression": False,
-                "Raw Data Store": False,
-            },
-            "TQ01": _t_and_q_method(readout),
-            **{f"Rider{board:02d}": {"Board": _digitiser_board(readout)} for board in range(1, 12)},
-        },
-    }
-
-
-def _t_and_q_method(readout: Readout) -> dict[str, Any]:
-    return {
-        "TQ Midas Bank prefix": "C",
-        "TQ map type (0-array,1-enabled)": 0,
-        "GPU T,Q,P bank processing": True,
-        "waveform length": readout.samples_per_fill,
-        "GPU first sample": 1,
-        "GPU last sample": readout.samples_per_fill,
-        "array x-segments": readout.columns,
-        "array y-segments": readout.rows,
-        "island presamples": readout.pre_samples,
-        "island postsamples": readout.post_samples,
-        "thres type 0-dt,1-sm,2-eg,3-wgt": 2,
-        "global threshold value": readout.threshold_counts,
-        "+ve(-ve) global thres xing Y(N)": False,
-        "use individual thresholds Y(N)": False,
-        "pedestal type 0-glbl,1-fbyf": 1,
-        "Calo sum time decimation": readout.sum_decimation if readout.calo_sum else 0,
-        "GPU H bank processing ": readout.histogram,
-        "histo data subtract pedestal ": False,
-        "histo data time decimation": readout.histogram_samples_per_bin,
-        "histo data first sample index": 1,
-        "histo data rebin intervals": 1,
-        "histo data rebin multiplier": 1,
-        "histo data flush period": readout.histogram_flush_fills,
-        "run gpu fitter (1 yes, 0 no)": 0,
-        "Save full calo": True,
-        "Save truncated calo": False,
-        "Fill type": 1,
-        "T-method prescale": 1,
-    }
-
-
-def _digitiser_board(readout: Readout) -> dict[str, Any]:
-    return {
-        "Enabled": True,
-        "Digitization Frequency (MHz)": str(readout.sampling_mhz),
-        "ADC Data Endianness": "little",
-        "Async Mode: Enabled": False,
-        "Trigger Type 1: Enabled": True,
-        "Trigger Type 1: Waveform Count": _dword(1),
-        "Trigger Type 1: Waveform Length": _dword(readout.samples_per_fill),
+        f"StrawTrackerDAQ{station + 1:02d}": {
+            "Common": _common(1, 0xFFFF, f"BUF{_TRACKER_BUFFER + station:02d}"),
+            "Settings": {**settings, "Station": station, "AMC13 source": dword(TRACKER_SOURCE + station)},
+        }
+        for station in stations
     }
 
 
@@ -221,23 +168,29 @@ def _common(event_id: int, mask: int, buffer: str) -> dict[str, Any]:
     return {"Event ID": event_id, "Trigger mask": mask, "Buffer": buffer, "Format": "MIDAS", "Enabled": True}
 
 
-def _logger_channel(run: int, subrun: int) -> dict[str, Any]:
-    name = f"gm2_run{run:05d}_{subrun:05d}.mid"
-    template = "gm2_run%05d_%05d.mid"
+def _logger_channel(run: int, subrun: int, suffix: str, limit: int) -> Tree:
+    template = f"gm2_run%05d_%05d{suffix}"
     return {
         "Settings": {
             "Active": True,
             "Type": "Disk",
             "Filename": template,
-            "Current filename": name,
+            "Current filename": template % (run, subrun),
             "ODB dump": True,
+            "Subrun Byte limit": limit,
+            "Compression": _LOGGER_COMPRESSION.get(suffix, 0),
         }
     }
 
 
-def _dword(value: int) -> str:
-    """Unsigned words appear in MIDAS' JSON as hexadecimal strings."""
-    return f"0x{value:08x}"
+def _lines(tree: Mapping[str, Any], text: Callable[[Any], str]) -> str:
+    """A mapping with a line for each of its branches."""
+    return "{" + ",\n".join(f"{_text(name)}: {text(branch)}" for name, branch in tree.items()) + "}"
+
+
+def _text(branch: Any) -> str:
+    # The encoder written in C makes no indented text; the other one would take longer than a fill.
+    return json.dumps(branch, allow_nan=False, default=_plain)
 
 
 def _plain(value: object) -> Any:

@@ -1,18 +1,18 @@
 """Opens a MIDAS raw file and gives its events; waveforms are views of the file, nothing is copied."""
 
-import gzip
-import mmap
-import zlib
 from collections.abc import Iterator
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Literal
 
+from gm2sim.raw.banks_of_event import fits
 from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, Event
+from gm2sim.raw.resync import MAGIC, Lost, all_events, events_and_losses
+from gm2sim.raw.source import open_source
 
-_PIECE = 1 << 20  # a compressed event is read in such pieces: a false size allocates nothing
-_BOMB_RATIO, _BOMB_BYTES = 200, 64 << 20  # waveforms compress by 2 to 4
+Damaged = Literal["raise", "skip"]
 
 
 class RawRun:
@@ -24,22 +24,48 @@ class RawRun:
     Parameters
     ----------
     path : Path
-        ``.mid``, mapped into memory, or ``.mid.gz``, read as a stream.
+        ``.mid``, mapped into memory, or ``.mid.gz``, ``.mid.lz4``, ``.mid.bz2``, read as a stream.
+    damaged : str
+        "raise": a damaged event ends the reading with an error. "skip": it is left out and named in :attr:`lost`,
+        the reading goes on with the next one.
 
     Raises
     ------
     FileNotFoundError
     RawFormatError
-        The file does not begin with a begin-of-run event.
+        The file does not begin with a begin-of-run event; with "skip": it has no run database at either end.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, damaged: Damaged = "raise") -> None:
         self.path = Path(path)
-        first = next(self.events())
-        if first.event_id != BEGIN_OF_RUN:
+        if damaged not in ("raise", "skip"):
+            raise ValueError(f"damaged must be 'raise' or 'skip', got {damaged!r}")
+        self._skip = damaged == "skip"
+        self._lost: dict[int, Lost] = {}
+        self._last: Lost | None = None
+        first = next(self.events(), None)
+        self.odb: dict[str, Any]
+        self.run: int
+        self.odb, self.run = self._begin(first)
+
+    def _begin(self, first: Event | None) -> tuple[dict[str, Any], int]:
+        """Run database and run number, from the end of the file where the begin is damaged and may be."""
+        if first is not None and first.event_id == BEGIN_OF_RUN:
+            try:
+                return first.text(), first.serial
+            except RawFormatError as err:
+                if not self._skip:
+                    raise
+                self._lose(first, err)
+        last = next((event for event in self.events() if event.event_id == END_OF_RUN), None) if self._skip else None
+        if last is None:
             raise RawFormatError(self.path, 0, "", "no begin-of-run event: this is no MIDAS run file")
-        self.odb: dict[str, Any] = first.text()
-        self.run = first.serial
+        return last.text(), last.serial
+
+    @property
+    def lost(self) -> list[Lost]:
+        """What was damaged in the part that has been read so far, in file order; for "skip" only."""
+        return [self._lost[place] for place in sorted(self._lost)]
 
     @property
     def subrun(self) -> int | None:
@@ -57,11 +83,12 @@ class RawRun:
         RawFormatError
             The file has no end-of-run event.
         """
-        last = first = next(self.events())
-        for last in self.events():
-            if last.event_id == END_OF_RUN:
-                return last.text()
-        raise RawFormatError(first.path, last.offset + last.size, "", "no end-of-run event: the file is cut short")
+        end = 0
+        for event in self.events():
+            end = event.offset + event.size
+            if event.event_id == END_OF_RUN:
+                return event.text()
+        raise RawFormatError(self.path, end, "", "no end-of-run event: the file is cut short")
 
     def __iter__(self) -> Iterator[Event]:
         return (event for event in self.events() if event.has_banks)
@@ -75,27 +102,57 @@ class RawRun:
         Raises
         ------
         RawFormatError
-            When reached: an event that the file does not hold whole.
+            When reached: an event that the file does not hold whole, unless damaged ones are skipped.
         """
-        if self.path.suffix == ".gz":
-            return _compressed_events(self.path)
-        return _mapped_events(self.path, self._bytes)
+        source = open_source(self.path)
+        self._last = None
+        try:
+            if not self._skip:
+                yield from all_events(self.path, source)
+                return
+            for one in events_and_losses(self.path, source):
+                if isinstance(one, Lost):
+                    self._note(one)
+                elif self._is_good(one):
+                    yield one
+        finally:
+            source.close()
 
-    @cached_property
-    def _bytes(self) -> memoryview:
-        with self.path.open("rb") as file:
-            if file.seek(0, 2) == 0:
-                raise RawFormatError(self.path, 0, "", "the file is empty")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    def _is_good(self, event: Event) -> bool:
+        """Whether the parts of an event fit together; if not it is lost."""
+        try:
+            if not event.has_banks:
+                if event.event_id in (BEGIN_OF_RUN, END_OF_RUN) and event.trigger_mask != MAGIC:
+                    what = f"a run event with mask 0x{event.trigger_mask:04x}, not 0x{MAGIC:04x}"
+                    raise RawFormatError(event.path, event.offset, "", what)
+                return True
+            if not fits(event.payload):
+                event.banks  # noqa: B018 - says what does not fit
+        except RawFormatError as err:
+            self._lose(event, err)
+            return False
+        return True
+
+    def _lose(self, event: Event, err: RawFormatError) -> None:
+        self._note(Lost(event.offset, event.size, err.what, err.bank, event.serial))
+
+    def _note(self, lost: Lost) -> None:
+        """What is lost right behind a lost event belongs to it: its size was wrong by that."""
+        last = self._last
+        if last is not None and lost.offset == last.offset + last.size and lost.serial is None:
+            lost = replace(last, size=last.size + lost.size)
+        self._last = self._lost[lost.offset] = lost
 
 
-def open_run(path: Path | str) -> RawRun:
+def open_run(path: Path | str, damaged: Damaged = "raise") -> RawRun:
     """Open a raw file for reading.
 
     Parameters
     ----------
     path : Path
-        ``.mid`` or ``.mid.gz``.
+        ``.mid``, ``.mid.gz``, ``.mid.lz4`` or ``.mid.bz2``.
+    damaged : str
+        "raise" or "skip": what a damaged event does, see :class:`RawRun`.
 
     Raises
     ------
@@ -103,74 +160,20 @@ def open_run(path: Path | str) -> RawRun:
     RawFormatError
         The file is empty, cut short in its first event, or no MIDAS run file.
     """
-    return RawRun(path)
+    return RawRun(path, damaged)
 
 
-def _mapped_events(path: Path, content: memoryview) -> Iterator[Event]:
-    place = 0
-    while place < content.nbytes:
-        head = bytes(content[place : place + 16])
-        left = content.nbytes - place - 16
-        size = _event_size(path, place, head, left)
-        yield _event(path, place, head, content[place + 16 : place + 16 + size])
-        place += 16 + size
+def events_or_losses(path: Path) -> Iterator[Event | Lost]:
+    """Every event that can be found in a file and what is damaged between them, in file order.
 
-
-def _compressed_events(path: Path) -> Iterator[Event]:
-    with path.open("rb") as compressed, gzip.open(compressed) as stream:
-        read = partial(_inflate, path, compressed, stream)
-        place = 0
-        while head := read(place, 16):
-            size = _event_size(path, place, head, None)
-            payload = read(place + 16, size)
-            if len(payload) < size:
-                _event_size(path, place, head, len(payload))
-            yield _event(path, place, head, memoryview(payload))
-            place += 16 + size
-        if place == 0:
-            raise RawFormatError(path, 0, "", "the file is empty")
-
-
-def _inflate(path: Path, compressed: BinaryIO, stream: gzip.GzipFile, place: int, size: int) -> bytes:
-    """Up to ``size`` bytes from byte ``place`` of the uncompressed stream."""
-    content = bytearray()
+    Raises
+    ------
+    FileNotFoundError
+    RawFormatError
+        The file is empty.
+    """
+    source = open_source(path)
     try:
-        while len(content) < size:
-            piece = stream.read(min(_PIECE, size - len(content)))
-            if not piece:
-                break
-            content += piece
-            done = place + len(content)
-            if done > _BOMB_BYTES and done > _BOMB_RATIO * compressed.tell():
-                raise RawFormatError(path, done, "", f"expands more than {_BOMB_RATIO} times: no raw data does")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as err:
-        raise RawFormatError(path, place + len(content), "", f"damaged gzip data ({err})") from None
-    return bytes(content)
-
-
-def _event_size(path: Path, place: int, head: bytes, left: int | None) -> int:
-    """Size of the payload [bytes], checked against what is ``left`` of the file where that is known."""
-    if len(head) < 16:
-        raise RawFormatError(path, place, "", f"{len(head)} bytes at the end cannot hold an event header: cut short")
-    size = int.from_bytes(head[12:16], "little")
-    if left is not None and size > left:
-        raise RawFormatError(
-            path,
-            place,
-            "",
-            f"an event claims {size} bytes but {left} remain: cut short, or its size is damaged",
-        )
-    return size
-
-
-def _event(path: Path, place: int, head: bytes, payload: memoryview) -> Event:
-    event_id, mask = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
-    return Event(
-        path,
-        place,
-        event_id,
-        mask,
-        int.from_bytes(head[4:8], "little"),
-        int.from_bytes(head[8:12], "little"),
-        payload,
-    )
+        yield from events_and_losses(path, source)
+    finally:
+        source.close()

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gm2sim.raw.asynchronous import AsynchronousRecord
 from gm2sim.raw.wfd5 import WaveformRecord
 
 CRYSTALS = 54  # 9 columns x 6 rows a calorimeter
+STRAWS_OF_STATION = 1024
+STATIONS = 2
 
 
 @dataclass(frozen=True)
@@ -93,25 +96,49 @@ class StrawRecord:
         Time in bins since the bunch centre left the inflector; it may be negative.
     bin_ps : int
         Width of a bin [ps].
+    width : int array (k,), optional
+        Width of each pulse in bins, 0 where it was not measured.
+    stations : tuple of int
+        Those that are on: each sends an event, with or without hits.
 
     Raises
     ------
     ValueError
-        The arrays do not fit together.
+        The arrays do not fit together, or a number does not fit its word.
     """
 
     channel: NDArray[np.integer]
     tdc: NDArray[np.integer]
     bin_ps: int = 625
+    width: NDArray[np.integer] | None = None
+    stations: tuple[int, ...] = tuple(range(STATIONS))
 
     def __post_init__(self) -> None:
         if self.channel.shape != self.tdc.shape:
             raise ValueError(f"{self.channel.size} channels of straws but {self.tdc.size} times")
+        if self.width is not None and self.width.shape != self.channel.shape:
+            raise ValueError(f"{self.channel.size} channels of straws but {self.width.size} widths")
+        if not 0 < self.bin_ps < 2**32:
+            raise ValueError(f"a bin of {self.bin_ps} ps: give 1 to {2**32 - 1}")
+        if list(self.stations) != sorted(set(self.stations)) or not set(self.stations) <= set(range(STATIONS)):
+            raise ValueError(f"stations {self.stations}: give those of 0 to {STATIONS - 1} that are on, in order")
+        if not np.isin(self.channel // STRAWS_OF_STATION, self.stations).all():
+            raise ValueError(f"hits of a straw that is in none of the stations {self.stations}")
+        for name, low, high in (("tdc", -(2**31), 2**31), ("width", 0, 2**16)):
+            values = getattr(self, name)
+            if values is not None and np.any((values < low) | (values >= high)):
+                raise ValueError(f"{name} of a straw's hit must be {low} to {high - 1}")
+
+    def words(self) -> NDArray[np.uint64]:
+        """A word for each hit: mark, straw of its station, width and time."""
+        straw = (self.channel % STRAWS_OF_STATION).astype(np.int64)
+        width = np.zeros(straw.size, np.int64) if self.width is None else self.width.astype(np.int64)
+        return (1 << 60 | straw << 48 | width << 32 | self.tdc.astype(np.int64) & 0xFFFFFFFF).astype(np.uint64)
 
 
 @dataclass(frozen=True)
 class FillRecord:
-    """One fill as it goes into the raw file: of muons, or a pulse of the laser or a look at the pedestals.
+    """One event as it goes into the raw file: muons, a pulse of the laser, a look at the pedestals, or pulses of none.
 
     Parameters
     ----------
@@ -123,15 +150,21 @@ class FillRecord:
         Unix time of the fill: seconds and microseconds, from the run's time line.
     fill_index : int
         Place of the fill in the accelerator's supercycle, 0..15.
-    calorimeters : tuple of CalorimeterRecord
-        The crates 01, 02, ... in order; none in fills without muons.
+    calorimeters : tuple of CalorimeterRecord or None
+        The crates 01, 02, ... in order, None for one that sent nothing; empty in events without muons.
     fill_type : int
-        1 muon, 2 laser, 3 pedestal.
+        1 muon, 2 laser, 3 pedestal, 4 asynchronous.
     clock : int
         Counts of the 40 MHz clock at the trigger since the begin of run.
     waveforms : tuple of WaveformRecord
-        Whole waveforms, in order of the crates.
+        Whole waveforms, one a crate at most.
     straws : StrawRecord, optional
+    asynchronous : tuple of AsynchronousRecord
+        Pulses, one record a crate at most; in events of type 4 only.
+    muon_fill : int
+        Number of the fill of muons in the run, from 0: this one, or the one before.
+    fill_samples : int
+        Samples of a crystal in a fill of muons, whether they are kept or not: a multiple of 8.
     """
 
     serial: int
@@ -139,8 +172,11 @@ class FillRecord:
     time_s: int
     time_us: int
     fill_index: int
-    calorimeters: tuple[CalorimeterRecord, ...] = ()
+    calorimeters: tuple[CalorimeterRecord | None, ...] = ()
     fill_type: int = 1
     clock: int = 0
     waveforms: tuple[WaveformRecord, ...] = ()
     straws: StrawRecord | None = None
+    asynchronous: tuple[AsynchronousRecord, ...] = ()
+    muon_fill: int = 0
+    fill_samples: int = 560_000

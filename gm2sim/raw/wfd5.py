@@ -5,26 +5,32 @@ Words of 64 bits, most significant byte first; layouts of the firmware of the ex
 significant byte first, in time order, as boards set to little-endian samples leave them on the disk.
 """
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gm2sim.raw.amc13 import PIECE, Board
+from gm2sim.raw.cyclic import sealing
 from gm2sim.raw.midas import Buffer
+from gm2sim.raw.payload import END, HEAD, MARK, MOST_WORDS, Words, head_words, joined, last_word, made
+from gm2sim.raw.trigger import Trigger
+
+__all__ = ["Digitiser", "Trigger", "WaveformRecord", "digitisers", "payloads"]
 
 CHANNELS = 5  # of a board
 BOARDS = 12  # of a crate, in slots 1 to 12
 BURST = 8  # samples that the memory of a board holds in one word of 128 bits
 FIRMWARE = (2, 3, 5)  # E989 ran 2.3.x
 MOST_SAMPLES = BURST * (2**23 - 1)
+LITTLE_ENDIAN = 1 << 58
+BOARD_TYPE = 1 << 13
+CHANNEL, CHANNEL_END = 2, 3  # words
 
-_BOARD_TYPE = 1  # WFD5
-_LITTLE_ENDIAN = 1 << 58
-_MARK = 1 << 62  # of channel headers and second words of waveform headers
-_HEAD, _CHANNEL, _WAVEFORM, _CHANNEL_END, _END = 3, 2, 2, 3, 1  # words
-_CLOCK = 40_000_000  # of the time stamps [Hz]
+_WAVEFORM = 2  # words
+_ADDRESS = 2**26 - 1
+_FOLD = 512  # words: many lanes for an exclusive or
 
 
 @dataclass(frozen=True)
@@ -64,34 +70,165 @@ class WaveformRecord:
             raise ValueError(f"waveforms of {length} samples: give a multiple of {BURST}, {MOST_SAMPLES} at most")
         if not 1 <= self.samples.shape[1] < 2**12:
             raise ValueError(f"{self.samples.shape[1]} waveforms for one trigger: give 1 to {2**12 - 1}")
-        if len(self.channels) != self.samples.shape[0]:
+        if not 0 <= self.gap < 2**22:
+            raise ValueError(f"a gap of {self.gap} samples: give 0 to {2**22 - 1}")
+        if len(self.channels) != self.samples.shape[0] or not self.channels:
             raise ValueError(f"{len(self.channels)} channel numbers for {self.samples.shape[0]} channels")
-        if list(self.channels) != sorted(set(self.channels)) or not set(self.channels) <= set(range(CHANNELS * BOARDS)):
-            raise ValueError(f"channels must ascend within 0 to {CHANNELS * BOARDS - 1}, each once")
+        check_channels(self.channels)
+        words = max(one.board.words for one in boards_of(self))
+        if words > MOST_WORDS:
+            raise ValueError(f"{words} words from one board of crate {self.crate}: the format counts to {MOST_WORDS}")
 
 
 @dataclass(frozen=True)
-class Trigger:
-    """What every board knows of the trigger that it answers.
+class Digitiser:
+    """One board that answers with waveforms.
 
     Parameters
     ----------
-    number : int
-        Of the trigger, its low 24 bits are sent.
-    fill_type : int
-        1 muon, 2 laser, 3 pedestal, 4 asynchronous.
-    clock : int
-        Counts of the 40 MHz clock since the begin of run, its low 44 bits are sent.
+    slot : int
+    inputs : tuple of int
+        Channels of the board that answer, ascending.
+    waveforms, length, gap : int
+        As in :class:`WaveformRecord`.
+    samples : int16 array (channels, waveforms, length), optional
+        Left out when only the header words are wanted.
     """
 
-    number: int
-    fill_type: int
-    clock: int
+    slot: int
+    inputs: tuple[int, ...]
+    waveforms: int
+    length: int
+    gap: int
+    samples: NDArray[np.int16] | None = None
 
-    @staticmethod
-    def counts(seconds: float, detuning_ppm: float = 0.0) -> int:
-        """Counts of the clock, which may run a little faster than 40 MHz, after so many seconds."""
-        return round(seconds * _CLOCK * (1.0 + 1e-6 * detuning_ppm))
+    @property
+    def board(self) -> Board:
+        """Slot, id (of no known meaning beyond a serial number: the slot) and size."""
+        return Board(self.slot, self.slot, HEAD + len(self.inputs) * self._of_channel + END)
+
+    @property
+    def _bursts(self) -> int:
+        return self.length // BURST
+
+    @property
+    def _of_channel(self) -> int:
+        return CHANNEL + self.waveforms * (_WAVEFORM + 2 * self._bursts) + CHANNEL_END
+
+    def make(self, trigger: Trigger, room: Words) -> Words:
+        """The payload; see :class:`gm2sim.raw.payload.Payload`."""
+        words = room[: self.board.words]
+        words[:HEAD], words[-1] = self._head(trigger), last_word(self.board, trigger)
+        body = words[HEAD:-END].reshape(len(self.inputs), -1)
+        for row, channel in enumerate(self.inputs):
+            self._make_channel(body[row], channel, None if self.samples is None else self.samples[row], trigger)
+        return words
+
+    def headers(self, trigger: Trigger) -> Words:
+        """What CBnn keeps of the payload, as if all its check sums were zero."""
+        words = self._head(trigger)
+        for channel in self.inputs:
+            first = self._waveform(channel, trigger)[:, 0].tolist()
+            words += [*self._channel(channel, trigger), *first, 0, 0, self._read_out(trigger)]
+        return np.array([*words, last_word(self.board, trigger)], ">u8")
+
+    def picked(self, words: Words) -> Words:
+        """What CBnn keeps of a payload that was made."""
+        body = words[HEAD:-END].reshape(len(self.inputs), -1)
+        ends = np.concatenate([body[:, : CHANNEL + _WAVEFORM], body[:, -CHANNEL_END:]], axis=1)
+        return joined([words[:HEAD], ends.reshape(-1), words[-1:]])
+
+    @property
+    def picked_words(self) -> int:
+        """Number of words of :meth:`picked` and :meth:`headers`."""
+        return HEAD + len(self.inputs) * (CHANNEL + _WAVEFORM + CHANNEL_END) + END
+
+    def _head(self, trigger: Trigger) -> list[int]:
+        enabled = sum(1 << channel for channel in self.inputs)
+        second = enabled << 59 | LITTLE_ENDIAN | BOARD_TYPE | (trigger.fill_type >> 2 & 1) << 12
+        return head_words(self.board, trigger, second, FIRMWARE)
+
+    def _channel(self, channel: int, trigger: Trigger) -> list[int]:
+        """Its header: the first waveform begins at the address 0."""
+        return [
+            MARK | channel << 46 | self.gap << 24 | self.waveforms << 12,
+            self._bursts << 27 | trigger.fill_type << 24 | trigger.low_number,
+        ]
+
+    def _waveform(self, channel: int, trigger: Trigger) -> Words:
+        """Headers of all waveforms, (2, waveforms)."""
+        index = np.arange(self.waveforms, dtype=np.uint64)
+        address = index * np.uint64(1 + self._bursts) & np.uint64(_ADDRESS)
+        first = np.uint64(self.waveforms << 52 | (trigger.fill_type & 3) << 23 | self._bursts)
+        second = np.uint64(MARK | channel << 34 | self.gap << 12)
+        return np.stack([address << np.uint64(26) | first, index | second])
+
+    def _read_out(self, trigger: Trigger) -> int:
+        """Clock when all waveforms have been taken."""
+        return (trigger.low_clock + self.length * self.waveforms // 20) & 0xFFFFFFFF
+
+    def _make_channel(self, words: Words, channel: int, samples: NDArray[np.int16] | None, trigger: Trigger) -> None:
+        words[:CHANNEL] = self._channel(channel, trigger)
+        block = words[CHANNEL:-CHANNEL_END].reshape(self.waveforms, -1)
+        block[:, :_WAVEFORM] = self._waveform(channel, trigger).T
+        data = block[:, _WAVEFORM:]
+        data.view("<i2")[:] = 0 if samples is None else samples
+        words[-CHANNEL_END:-1] = channel_sum(words[:CHANNEL], block[:, :_WAVEFORM], data)
+        words[-1] = self._read_out(trigger)
+
+
+def channel_sum(head: Words, waveforms: Words, data: Words) -> Words:
+    """Exclusive or of the 128-bit units of a channel, low word and high word.
+
+    Parameters
+    ----------
+    head, waveforms, data : big-endian uint64 arrays (2,), (k, 2), (..., 2 n)
+        Headers, and samples as they are sent. Before the board turns the bytes of samples round, a word's value is
+        that of its bytes read from the other end.
+    """
+    headers = head.astype(np.uint64) ^ np.bitwise_xor.reduce(waveforms.astype(np.uint64), axis=0)
+    return np.asarray(headers ^ _folded(data.view("<u8")))
+
+
+def _folded(words: Words) -> Words:
+    """Exclusive or of all pairs of words, (2,)."""
+    if words.ndim > 1:
+        words = words[0] if len(words) == 1 else np.bitwise_xor.reduce(words, axis=0)
+    whole = words.size // _FOLD * _FOLD
+    lanes = np.bitwise_xor.reduce(words[:whole].reshape(-1, _FOLD), axis=0)
+    lanes[: words.size - whole] ^= words[whole:]
+    return np.asarray(np.bitwise_xor.reduce(lanes.reshape(-1, 2), axis=0), np.uint64)
+
+
+def check_channels(channels: tuple[int, ...]) -> None:
+    """Raise ValueError unless channel numbers ascend within a crate."""
+    if list(channels) != sorted(set(channels)) or not set(channels) <= set(range(CHANNELS * BOARDS)):
+        raise ValueError(f"channels must ascend within 0 to {CHANNELS * BOARDS - 1}, each once")
+
+
+def by_board(channels: tuple[int, ...]) -> Iterator[tuple[int, slice]]:
+    """The slot of each board that has channels here, and which of them are its own."""
+    slots = np.array(channels, np.int64) // CHANNELS + 1
+    for slot in np.unique(slots).tolist():
+        first, last = np.searchsorted(slots, [slot, slot + 1]).tolist()
+        yield slot, slice(first, last)
+
+
+def digitisers(
+    channels: tuple[int, ...], waveforms: int, length: int, gap: int = 0, samples: NDArray[np.int16] | None = None
+) -> list[Digitiser]:
+    """The boards of a crate that answer, in order of the slots."""
+    return [
+        Digitiser(slot, tuple(channel % CHANNELS for channel in channels[own]), waveforms, length, gap,
+                  None if samples is None else samples[own])
+        for slot, own in by_board(channels)
+    ]  # fmt: skip
+
+
+def boards_of(record: WaveformRecord) -> list[Digitiser]:
+    """The boards of a record, with their samples."""
+    _, waveforms, length = record.samples.shape
+    return digitisers(record.channels, waveforms, length, record.gap, record.samples)
 
 
 def payloads(record: WaveformRecord, trigger: Trigger) -> Iterator[Buffer]:
@@ -102,47 +239,8 @@ def payloads(record: WaveformRecord, trigger: Trigger) -> Iterator[Buffer]:
     record : WaveformRecord
     trigger : Trigger
     """
-    boards = np.array(record.channels, np.int64) // CHANNELS
-    for board in np.unique(boards):
-        rows = np.flatnonzero(boards == board)
-        inputs = [record.channels[row] % CHANNELS for row in rows]
-        yield _payload(int(board) + 1, inputs, record.samples[rows], record.gap, trigger)
-
-
-def _payload(slot: int, inputs: list[int], samples: NDArray[np.int16], gap: int, trigger: Trigger) -> Buffer:
-    """Headers, channels, check sums and trailer of one board."""
-    channels, waveforms, length = samples.shape
-    bursts = length // BURST
-    of_waveform = _WAVEFORM + 2 * bursts
-    of_channel = _CHANNEL + waveforms * of_waveform + _CHANNEL_END
-    size = _HEAD + channels * of_channel + _END
-    number, clock, kind = trigger.number & 0xFFFFFF, trigger.clock & (2**44 - 1), trigger.fill_type
-    words = np.zeros(size, ">u8")
-    enabled = sum(1 << channel for channel in inputs)
-    board_id = slot  # of no known meaning beyond a serial number
-    words[0] = slot << 56 | number << 32 | clock >> 32 << 20 | size
-    words[1] = (enabled << 59 | _LITTLE_ENDIAN | kind << 48 | (clock & 0xFFFFFFFF) << 16 | _BOARD_TYPE << 13
-                | (kind >> 2 & 1) << 12 | board_id)  # fmt: skip
-    words[2] = FIRMWARE[0] << 16 | FIRMWARE[1] << 8 | FIRMWARE[2]
-    body = words[_HEAD : size - _END].reshape(channels, of_channel)
-    body[:, 0] = [_MARK | channel << 46 | gap << 24 | waveforms << 12 for channel in inputs]
-    body[:, 1] = bursts << 27 | kind << 24 | number
-    block = body[:, _CHANNEL : of_channel - _CHANNEL_END].reshape(channels, waveforms, of_waveform)
-    block[..., 0] = waveforms << 52 | (kind & 3) << 23 | bursts
-    for row, channel in enumerate(inputs):
-        block[row, :, 1] = _MARK | channel << 34 | gap << 12 | np.arange(waveforms)
-    data = block[..., _WAVEFORM:]
-    data.view("<i2").reshape(channels, waveforms, length)[:] = samples
-    # Before the board turns the bytes of samples round, a word's value is that of its bytes read from the other end.
-    turned = data.view("<u8")
-    for half in (0, 1):
-        check = body[:, half].astype("<u8") ^ np.bitwise_xor.reduce(block[..., half].astype("<u8"), axis=1)
-        body[:, of_channel - _CHANNEL_END + half] = check ^ np.bitwise_xor.reduce(
-            turned[..., half::2].reshape(channels, -1), axis=1
-        )
-    body[:, of_channel - 1] = (clock + length * waveforms // 20) & 0xFFFFFFFF  # read out when all are taken
-    words[-1] = (number & 0xFF) << 24 | size
-    low = int(words[-1]).to_bytes(8, "little")[:4]
-    crc = zlib.crc32(low, zlib.crc32(words[:-1].astype("<u8").data))
-    words[-1] |= np.uint64(crc << 32)
-    return words.data.cast("B")
+    for one in boards_of(record):
+        words = made(one, trigger)
+        for _ in sealing(words, PIECE):
+            pass
+        yield words.data.cast("B")

@@ -1,5 +1,6 @@
 """The raw file of one subrun: appears whole, with its checksums, or not at all."""
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -11,10 +12,12 @@ from typing import Any, Self
 from gm2sim.atomic import sync
 from gm2sim.raw import midas, odb
 from gm2sim.raw.banks import fill_banks
-from gm2sim.raw.checksum import Checksums
 from gm2sim.raw.record import FillRecord
+from gm2sim.raw.stream import Stream
 
-_BLOCK = 1 << 18  # bytes handed to one system call: few calls, and small enough for a core's cache
+LIMIT = 2**31
+"""Bytes of a file's content: the experiment closed its subruns at 2 GB."""
+_END_GROWS = 256  # bytes that the run database at the end may be longer than that at the begin
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,9 @@ class WrittenFile:
 class RunWriter:
     """Writes the events of one subrun in order; a context manager.
 
+    The name of the file says how it is compressed: ``.mid``, ``.mid.gz`` or ``.mid.lz4``. Whether the front ends
+    compressed before that is what the run database says of each.
+
     The bytes go to a temporary file in the same folder, flushed to the disk and renamed when the block ends
     well. When anything fails, also a full disk, no file remains.
 
@@ -57,6 +63,8 @@ class RunWriter:
     run, subrun : int
     tree : mapping
         The online database at the begin of the file, see :func:`gm2sim.raw.odb.run_tree`.
+    limit : int
+        Most bytes of content, before the file is compressed.
 
     Attributes
     ----------
@@ -71,17 +79,18 @@ class RunWriter:
         The file cannot be written; names the path.
     """
 
-    def __init__(self, path: Path, run: int, subrun: int, tree: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, run: int, subrun: int, tree: Mapping[str, Any], limit: int = LIMIT) -> None:
         self.path = Path(path)
         self.run = run
         self.subrun = subrun
+        self.limit = limit
         self.written: WrittenFile | None = None
         self._tree = tree
+        self._compression = odb.compression(tree)
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        self._handle = -1
-        self._sums = Checksums()
-        self._block = memoryview(bytearray(_BLOCK))
-        self._filled = 0
+        self._stream: Stream | None = None
+        self._next: tuple[FillRecord, midas.DataEvent] | None = None
+        self._at_end = 0  # bytes that the end-of-run event will take
         self._events = 0
         self._last_serial: int | None = None
         self._last_time = odb.start_time(tree)
@@ -89,12 +98,23 @@ class RunWriter:
     def __enter__(self) -> Self:
         self._refuse_to_overwrite()
         try:
-            self._handle = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-            self._write(midas.run_event(midas.BEGIN_OF_RUN, self.run, self._last_time, odb.encode(self._tree)))
+            begin = midas.run_event(midas.BEGIN_OF_RUN, self.run, self._last_time, odb.encode(self._tree))
+            self._at_end = sum(map(len, begin)) + _END_GROWS
+            self._stream = Stream(self._temporary, self.path.suffix)
+            self._write(begin)
         except BaseException as err:
             self._discard()
             raise self._named(err) from None
         return self
+
+    @property
+    def content(self) -> int:
+        """Bytes taken in up to here, before the file is compressed."""
+        return self._open_stream().content
+
+    def room_for(self, fill: FillRecord) -> bool:
+        """Whether the fill and the end of the run still fit below the limit."""
+        return self._fits(self._event_of(fill).size)
 
     def write_fill(self, fill: FillRecord) -> None:
         """Append one fill, of whatever type, as a merged event.
@@ -107,16 +127,25 @@ class RunWriter:
         Raises
         ------
         ValueError
-            Serial number or time go backwards, or a number does not fit the format.
+            Serial number or time go backwards, a number does not fit the format, or the event would pass the limit.
+            Nothing of the event has been written then.
+        OSError
+            The file cannot be written and is gone.
         """
         if self._last_serial is not None and fill.serial != self._last_serial + 1:
             raise ValueError(f"{self.path}: event {fill.serial} cannot follow event {self._last_serial}")
         if fill.time_s < self._last_time:
             raise ValueError(f"{self.path}: event {fill.serial} is earlier than what was written before it")
-        event = midas.bank_event(midas.MUON_DATA, fill.serial, fill.time_s, fill_banks(fill))
+        event = self._event_of(fill)
+        if not self._fits(event.size):
+            raise ValueError(
+                f"{self.path}: event {fill.serial} of {event.size} bytes would pass the limit of {self.limit} bytes: "
+                "go on in the next subrun"
+            )
+        self._next = None
         try:
-            self._write(event)
-        except OSError as err:
+            self._write(event.pieces)
+        except BaseException as err:
             self._discard()
             raise self._named(err) from None
         self._events += 1
@@ -136,13 +165,10 @@ class RunWriter:
         except BaseException as err:
             self._discard()
             raise self._named(err) from None
-        sums = self._sums
-        self.written = WrittenFile(self.path, sums.size, sums.sha256, sums.adler32, sums.crc32c, self._events)
 
     def _publish(self) -> None:
-        os.fsync(self._handle)
-        handle, self._handle = self._handle, -1
-        os.close(handle)
+        stream = self._open_stream()
+        stream.finish()
         self._refuse_to_overwrite()
         self._temporary.rename(self.path)
         try:
@@ -150,28 +176,29 @@ class RunWriter:
         except BaseException:
             self.path.unlink(missing_ok=True)
             raise
+        sums = stream.sums
+        self.written = WrittenFile(self.path, sums.size, sums.sha256, sums.adler32, sums.crc32c, self._events)
+
+    def _event_of(self, fill: FillRecord) -> midas.DataEvent:
+        """The event, made once for those who ask for its room first."""
+        if self._next is None or self._next[0] is not fill:
+            banks = fill_banks(fill, self._compression)
+            self._next = fill, midas.bank_event(midas.MUON_DATA, fill.serial, fill.time_s, banks)
+        return self._next[1]
+
+    def _fits(self, size: int) -> bool:
+        return self.content + size + self._at_end <= self.limit
 
     def _write(self, pieces: Iterable[midas.Buffer]) -> None:
-        """Gather small pieces, which the cache holds, into blocks; big ones pass as they are."""
+        stream = self._open_stream()
         for piece in pieces:
-            size = len(piece)
-            if self._filled + size > _BLOCK:
-                self._flush()
-            if size > _BLOCK:
-                self._emit(memoryview(piece))
-            else:
-                self._block[self._filled : self._filled + size] = piece
-                self._filled += size
-        self._flush()
+            stream.write(piece)
+        stream.flush()
 
-    def _flush(self) -> None:
-        filled, self._filled = self._filled, 0
-        self._emit(self._block[:filled])
-
-    def _emit(self, data: memoryview) -> None:
-        self._sums.update(data)
-        while data:
-            data = data[os.write(self._handle, data) :]
+    def _open_stream(self) -> Stream:
+        if self._stream is None:
+            raise OSError(errno.EBADF, "it is not open", str(self.path))
+        return self._stream
 
     def _refuse_to_overwrite(self) -> None:
         if self.path.exists():
@@ -179,10 +206,10 @@ class RunWriter:
 
     def _discard(self) -> None:
         # The first error is the one to tell, not what goes wrong while clearing up after it.
-        if self._handle >= 0:
-            handle, self._handle = self._handle, -1
+        if self._stream is not None:
             with suppress(OSError):
-                os.close(handle)
+                self._stream.close()
+            self._stream = None
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 

@@ -36,9 +36,11 @@ from gm2sim.report.load import (
 )
 from gm2sim.report.monitors import monitor_pages
 from gm2sim.report.numbers import Row, rows
+from gm2sim.report.quality import quality_pages
 from gm2sim.report.svg import inline_svg
 from gm2sim.report.trackers import tracker_pages
 from gm2sim.resolution import Bin, all_bins
+from gm2sim.text import visible
 from gm2sim.wiggle import residual_spectrum
 
 _TABLE_ROWS = 40  # shown; all rows are in the CSV behind the link
@@ -87,14 +89,7 @@ def build_report(folder: Path | str, analysis: Analysis | None = None) -> Path:
     run = load_folder(folder, config)
     table = rows(run, found)
     sources = list(dict.fromkeys(row.theirs.source for row in table if row.theirs and row.theirs.source))
-    environment = Environment(
-        loader=PackageLoader("gm2sim", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, pull=pull, plain=plain, megabytes=lambda n: f"{n / 1e6:.1f} MB")
+    environment = pages()
     style = environment.get_template("style.css").render()
     text = environment.get_template("report.html.j2").render(
         style=Markup(style),
@@ -113,11 +108,25 @@ def build_report(folder: Path | str, analysis: Analysis | None = None) -> Path:
         settings=[(key, toml_value(value)) for key, value in flatten(config.model_dump()).items()],
     )
     path = folder / "report.html"
-    write_text(path, text)
+    write_text(path, text, replace=True)
     return path
 
 
 report = build_report
+
+
+def pages() -> Environment:
+    """The templates; whatever is put into them is escaped, and cannot turn the direction of reading."""
+    environment = Environment(
+        loader=PackageLoader("gm2sim", "report"),
+        autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else visible(value),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, pull=pull, plain=plain, megabytes=lambda n: f"{n / 1e6:.1f} MB")
+    return environment
 
 
 def number(value: float, error: float = math.nan) -> str:
@@ -186,6 +195,7 @@ def _figures(run: RunFolder, found: Analysis) -> Iterator[Figure]:
         *tracker_pages(run),
         *laser_pages(run),
         *monitor_pages(run),
+        *quality_pages(run),
     ]  # fmt: skip
     for name, title, caption, make in makers:
         plot = make()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gm2sim.config import Config
 from gm2sim.lost_muons import Losses
 from gm2sim.match import TrueHits, has_hits, read_true_hits
+from gm2sim.truth import open_truth
 
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
@@ -134,12 +135,10 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _truth(paths: list[Path]) -> tuple[dict[str, Columns], Columns]:
-    import h5py
-
     parts: dict[str, list[Columns]] = {}
     field: Columns = {}
     for path in paths:
-        with h5py.File(path, "r") as file:
+        with open_truth(path) as file:
             for table, names in _WANTED.items():
                 if table in file and all(name in file[table] for name in names):
                     columns = {name: file[table][name][:] for name in names}

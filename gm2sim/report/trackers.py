@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from gm2sim.report.load import RunFolder
 from gm2sim.setup import Setup
 from gm2sim.tracks import Acceptance, BeamImage, Tracks, acceptance, beam_image, good_tracks, good_vertices
 from gm2sim.tracks.files import TracksOfFills, tracks_of
+from gm2sim.truth import open_truth
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -135,7 +135,7 @@ def _true_decays(files: list[Path]) -> _Decays | None:
         truth = path.with_name(path.name.partition(".mid")[0] + ".truth.h5")
         if not truth.is_file():
             return None
-        with h5py.File(truth) as file:
+        with open_truth(truth) as file:
             if "straw_hits" not in file:
                 return None
             born = file["positrons"]

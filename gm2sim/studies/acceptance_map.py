@@ -17,7 +17,7 @@ from decay.positron import Positrons
 from detectors.geometry import Geometry
 from detectors.transport import Fate, transport
 from fields.total import field_tables
-from gm2sim.atomic import atomic_path
+from gm2sim.hdf5 import new_file
 from gm2sim.machine import quad_settings
 from gm2sim.studies.case import Case
 from gm2sim.studies.outcome import Floats
@@ -113,9 +113,7 @@ class Acceptance:
 
     def save(self, path: Path) -> None:
         """Write an HDF5 file with units and meanings as attributes; it appears whole or not at all."""
-        import h5py
-
-        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        with new_file(path, replace=True) as file:
             file.attrs["format"] = FORMAT
             for name in ("threshold", "decays", "place_decays"):
                 file.attrs[name] = getattr(self, name)

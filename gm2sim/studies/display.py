@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from gm2sim.atomic import write_bytes
 from gm2sim.config import ConfigError
 from gm2sim.report.published import DATA_SETS
 from gm2sim.studies.outcome import Number, Outcome, decimals
@@ -91,7 +92,7 @@ def save_data(found: Outcome, path: Path) -> None:
 
 def save_plot(found: Outcome, path: Path) -> None:
     """Write the picture of a study."""
-    found.plot().savefig(path, dpi=150, facecolor="white")
+    write_bytes(path, found.plot().picture(path.suffix.removeprefix("."), dpi=150), replace=True)
 
 
 def _row(number: Number) -> list[str]:

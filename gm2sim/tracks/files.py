@@ -1,6 +1,6 @@
 """Tracks of whole raw files."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.atomic import atomic_path
+from detectors.straw_constants import StrawConstants
 from gm2sim.config import Config, ConfigError
+from gm2sim.hdf5 import new_file
 from gm2sim.raw import open_run
 from gm2sim.setup import Setup
 from gm2sim.tracks.alignment import from_odb
@@ -36,7 +37,12 @@ class TracksOfFills(NamedTuple):
 
 
 def tracks_of(
-    paths: Path | str | Iterable[Path | str], settings: TrackSettings | None = None, setup: Setup | None = None
+    paths: Path | str | Iterable[Path | str],
+    settings: TrackSettings | None = None,
+    setup: Setup | None = None,
+    *,
+    skip: Collection[int] = (),
+    constants_of: Callable[[int], StrawConstants] | None = None,
 ) -> TracksOfFills:
     """Find and fit the tracks of raw files, with the alignment that travels in them.
 
@@ -48,6 +54,10 @@ def tracks_of(
         The defaults, with a drift relation calibrated for the gas of the files, where None.
     setup : Setup, optional
         Ring and fields; those of the configuration in the first file where None.
+    skip : collection of int
+        Serial numbers of events that are left out, for data quality.
+    constants_of : function of a subrun, optional
+        Alignment in place of what travels in the files.
 
     Raises
     ------
@@ -61,7 +71,7 @@ def tracks_of(
     drift: DriftTable | None = None
     for path in listed:
         raw = open_run(path)
-        constants = from_odb(raw.odb)
+        constants = from_odb(raw.odb) if constants_of is None else constants_of(raw.subrun or 0)
         setup = setup or Setup.of(Config.model_validate(raw.odb["Simulation"]["configuration"]))
         if setup.designed is None:
             raise ConfigError(f"{path}: its configuration has no trackers (transport.trackers = false)")
@@ -70,7 +80,7 @@ def tracks_of(
         chosen = settings or TrackSettings(drift=drift or calibrate_drift(setup.straws))
         stations = replace(setup.designed, misalignment=constants.misalignment)
         for event in raw:
-            hits = event.straws()
+            hits = event.straws() if event.serial not in skip else None
             if hits is None:
                 continue
             channel, time = hits.channel.astype(np.int64), hits.tdc.astype(np.float64) * (1e-12 * hits.bin_ps)
@@ -101,12 +111,17 @@ def save_tracks(path: Path, found: TracksOfFills) -> Path:
         Replaced if it is there.
     found : TracksOfFills
     """
-    flags = {"good_track": good_tracks(found.tracks), "good_vertex": good_vertices(found.tracks)}
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, values in ({"fill": found.fill} | found.tracks._asdict() | flags).items():
-            column = file.create_dataset(f"tracks/{name}", data=values, compression="gzip", shuffle=True)
-            column.attrs["unit"] = UNITS.get(name, "")
+    with new_file(path, replace=True) as file:
+        put_tracks(file, found)
     return path
+
+
+def put_tracks(file: h5py.File, found: TracksOfFills) -> None:
+    """Write tracks into an open HDF5 file, under /tracks."""
+    flags = {"good_track": good_tracks(found.tracks), "good_vertex": good_vertices(found.tracks)}
+    for name, values in ({"fill": found.fill} | found.tracks._asdict() | flags).items():
+        column = file.create_dataset(f"tracks/{name}", data=values, compression="gzip", shuffle=True)
+        column.attrs["unit"] = UNITS.get(name, "")
 
 
 def load_tracks(path: Path) -> TracksOfFills:

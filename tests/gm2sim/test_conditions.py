@@ -1,7 +1,6 @@
 """Constants by run and subrun: files read back, intervals hold, mistakes are named, the reconstruction undoes them."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -328,17 +327,3 @@ def test_a_wrong_request_ends_with_code_2(
         assert word in message
     assert (tmp_path / "there.toml").read_text() == "gasgun"
     assert not (tmp_path / "o").exists()
-
-
-def test_the_python_of_the_documentation_works_as_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "conditions.md").read_text("utf-8")
-    monkeypatch.chdir(tmp_path)
-    assert gm2sim("conditions", "write", "run1a", "--out", "conditions.toml") == 0
-    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(code, {})
-    conditions = FileConditions(Path("conditions.toml"))
-    first, second = (conditions.table("calo_gain", 15921, subrun)["counts_per_gev"] for subrun in (0, 1))
-    np.testing.assert_array_equal(second, 0.98 * first)
-
-
-# --- the chain

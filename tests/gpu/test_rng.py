@@ -66,6 +66,7 @@ def test_stage_numbers_are_never_renumbered():
         "STRAW_CONSTANTS": 25,
         "MONITOR": 30,
         "HARP_SCATTERING": 31,
+        "AMERICIUM": 40,
         "RANDOMISATION": 64,
     }
 

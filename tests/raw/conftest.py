@@ -16,8 +16,9 @@ from gm2sim.raw import (
     WrittenFile,
     run_tree,
 )
+from tests.raw import packing
+from tests.raw.packing import START
 
-START = 1_522_022_400
 CRYSTALS = 54
 
 
@@ -41,7 +42,10 @@ def make_fill(serial: int, seed: int = 1, crates: int = 2) -> FillRecord:
     records = tuple(
         make_crate(rng, [int(n) for n in rng.integers(1, 40, rng.integers(0, 6))], flush=flush) for _ in range(crates)
     )
-    return FillRecord(serial, serial + 1, START + serial, 10 * serial, serial % 16, records)
+    return FillRecord(
+        serial, serial + 1, START + serial, 10 * serial, serial % 16, records,
+        clock=40_000_400 * serial, muon_fill=serial, fill_samples=3200,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -81,18 +85,24 @@ def raw_file(tmp_path: Path, fills: list[FillRecord], write: Callable[..., Writt
 
 @pytest.fixture
 def tiny_file(tmp_path: Path) -> Path:
-    """Under 4 kB: two fills of one crate, for damage at every byte."""
-    readout = Readout(samples_per_fill=320, histogram_samples_per_bin=160, crates=1)
-    tree = run_tree(17, 3, START, readout, {"seed": 1})
-    crate = tree["Equipment"]["AMC1301"]
-    del crate["Common"]
-    keep = ("waveform length", "Calo sum time decimation")
-    crate["Settings"] = {"TQ01": {name: crate["Settings"]["TQ01"][name] for name in keep}}
+    """Under 4 kB: two fills of one crate as files of version 0.1 have them, for damage at every byte."""
+    tree = packing.small_tree(320)
     rng = np.random.default_rng(3)
+    events = [packing.run_event(0x8000, 17, START, tree)]
+    for serial, lengths in enumerate([[2, 1], []]):
+        crate = make_crate(rng, lengths, samples_per_fill=320)
+        events.append(packing.old_fill(serial, START + serial, crate))
+    tree["Runinfo"]["Stop time binary"] = f"0x{START + 1:08x}"
     path = tmp_path / "tiny" / "gm2_run00017_00003.mid"
     path.parent.mkdir()
-    with RunWriter(path, 17, 3, tree) as writer:
-        for serial, lengths in enumerate([[2, 1], []]):
-            record = make_crate(rng, lengths, samples_per_fill=320)
-            writer.write_fill(FillRecord(serial, serial + 1, START + serial, 7, serial, (record,)))
+    path.write_bytes(b"".join([*events, packing.run_event(0x8001, 17, START + 1, tree)]))
+    return path
+
+
+@pytest.fixture
+def framed_file(tmp_path: Path) -> Path:
+    """Under 4 kB: a laser fill and pulses of an asynchronous crate, with all that frames them."""
+    path = tmp_path / "framed" / "gm2_run00017_00003.mid"
+    path.parent.mkdir()
+    packing.framed_file(path)
     return path

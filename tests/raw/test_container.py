@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gm2sim.raw import CalorimeterRecord, FillRecord, HistogramRecord, RunWriter
+from gm2sim.raw.banks import fill_banks
 
 MINIMAL = {"Runinfo": {"Run number": 5, "Start time binary": "0x00000064"}}
 
@@ -27,7 +28,7 @@ def one_island_fill() -> FillRecord:
         q_histogram=HistogramRecord(np.arange(108, dtype=np.int32).reshape(54, 2), samples_per_bin=60),
         ctag=7,
     )
-    return FillRecord(serial=0, trigger=1, time_s=101, time_us=999_999, fill_index=9, calorimeters=(crate,))
+    return FillRecord(serial=0, trigger=1, time_s=101, time_us=999_999, fill_index=9, calorimeters=(crate,), clock=5)
 
 
 def test_fill_is_written_byte_for_byte_as_the_format_says(tmp_path: Path) -> None:
@@ -37,12 +38,19 @@ def test_fill_is_written_byte_for_byte_as_the_format_says(tmp_path: Path) -> Non
     content = path.read_bytes()
 
     banks = bank(b"TRIG", 6, struct.pack("<8I", 1, 0b1001_0010, 101, 999_999, 101, 999_999, 101, 999_999))
+    banks += bank(b"GPS0", 6, struct.pack("<8I", 0x47500001, 101, 999_999_000, 5, 0, 0, 0, 0))
+    made = {one.name: b"".join(bytes(part) for part in one.parts) for one in fill_banks(one_island_fill())}
+    # What the AMC13s send has tests of its own.
+    for name, tid in (("TTCA", 6), ("TTCB", 5), ("TTCZ", 6)):
+        banks += bank(name.encode(), tid, made[name])
     banks += bank(b"CP01", 9, struct.pack("<55f", 54.0, *[1750.5] * 54))
     banks += bank(b"CS01", 6, struct.pack("<3I", 2, 1, 0xFFFFFFFF))
     island = struct.pack("<ii", 1000, 2) + struct.pack("<108h", *range(-60, 48))
     banks += bank(b"CT01", 5, struct.pack("<ihhi", 4 + 108, 1, 54, 7) + island)
     head = struct.pack("<7I", 108, 1, 120, 60, 1, 1, 54)
     banks += bank(b"CQ01", 6, head + struct.pack("<108i", *range(108)))
+    for name in ("CA01", "CB01", "CZ01", "CC01"):
+        banks += bank(name.encode(), 6, made[name])
     event = struct.pack("<HHIII", 1, 0, 0, 101, 8 + len(banks)) + struct.pack("<II", len(banks), 0x11) + banks
 
     begin_size = struct.unpack_from("<I", content, 12)[0]
@@ -73,8 +81,9 @@ def test_every_structure_of_a_run_tiles_the_file(raw_file: Path) -> None:
         place += 16 + size
     assert place == len(content)
     assert ids == [(0x8000, 0x494D, 17), *[(1, 0, serial) for serial in range(5)], (0x8001, 0x494D, 17)]
-    plain = ["TRIG", "CP01", "CS01", "CT01", "CP02", "CS02", "CT02"]
-    flushed = ["TRIG", "CP01", "CS01", "CT01", "CQ01", "CP02", "CS02", "CT02", "CQ02"]
+    head = ["TRIG", "GPS0", "TTCA", "TTCB", "TTCZ"]
+    plain = head + [f"C{kind}{crate}" for crate in ("01", "02") for kind in "PSTABZC"]
+    flushed = head + [f"C{kind}{crate}" for crate in ("01", "02") for kind in "PSTQABZC"]
     assert names == [*plain, *flushed, *plain, *flushed, *plain]
 
 

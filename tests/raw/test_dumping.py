@@ -9,14 +9,16 @@ import pytest
 from gm2sim.config import ConfigError
 from gm2sim.raw import FillRecord, dump, dump_lines, ls
 
+FIRST, LAST = "TRIG, GPS0, TTCA, TTCB, TTCZ", "2 CAnn, 2 CBnn, 2 CZnn, 2 CCnn"
+
 
 def test_list_has_a_row_for_every_event(raw_file: Path) -> None:
     rows = ls(raw_file)
     assert [row["kind"] for row in rows] == ["begin of run", *["fill"] * 5, "end of run"]
     assert sum(row["bytes"] for row in rows) == raw_file.stat().st_size
     assert [row["serial"] for row in rows] == [17, 0, 1, 2, 3, 4, 17]
-    assert rows[1]["banks"] == "TRIG, 2 CPnn, 2 CSnn, 2 CTnn"
-    assert rows[2]["banks"] == "TRIG, 2 CPnn, 2 CSnn, 2 CTnn, 2 CQnn"
+    assert rows[1]["banks"] == f"{FIRST}, 2 CPnn, 2 CSnn, 2 CTnn, {LAST}"
+    assert rows[2]["banks"] == f"{FIRST}, 2 CPnn, 2 CSnn, 2 CTnn, 2 CQnn, {LAST}"
     assert json.loads(json.dumps(rows)) == rows
 
 

@@ -84,9 +84,11 @@ def test_fills_of_all_types_and_straws_in_one_file(tmp_path: Path, fills: list[F
             fills[0], straws=straws, waveforms=(random_record(2, 1, (3, 1, 3200)), random_record(3, 25))
         ),
         dataclasses.replace(
-            fills[1], fill_type=2, calorimeters=(), waveforms=(random_record(4, 1), random_record(5, 2))
+            fills[1], fill_type=2, muon_fill=0, calorimeters=(), waveforms=(random_record(4, 1), random_record(5, 2))
         ),
-        dataclasses.replace(fills[2], fill_type=3, calorimeters=(), waveforms=(random_record(6, 2, (54, 1, 800)),)),
+        dataclasses.replace(
+            fills[2], fill_type=3, muon_fill=0, calorimeters=(), waveforms=(random_record(6, 2, (54, 1, 800)),)
+        ),
     ]
     path = write(tmp_path / "a.mid", written).path
     assert check(path) == []

@@ -5,16 +5,24 @@ import errno
 import hashlib
 import os
 import resource
+import struct
+import subprocess
+import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import crc32c
+import numpy as np
 import pytest
 
-from gm2sim.raw import FillRecord, RunWriter, WrittenFile, check
+from gm2sim.raw import CalorimeterRecord, FillRecord, RunWriter, WaveformRecord, WrittenFile, check
+from gm2sim.raw.banks import islands
+from gm2sim.raw.odb import encode, ended
 
+START = 1_522_022_400
 Write = Callable[[Path, list[FillRecord]], WrittenFile]
 
 FAULTS = [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EINTR, 524]
@@ -197,3 +205,119 @@ def test_a_write_error_swallowed_inside_the_block_publishes_nothing(
     with pytest.raises(OSError, match=r"a\.mid"):
         swallow()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".mid.gz", ".mid.lz4"])
+def test_no_fault_leaves_a_compressed_file(
+    tmp_path: Path, fills: list[FillRecord], write: Write, faults: Faults, suffix: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    n = 0
+    while not path.exists():
+        n += 1
+        faults.arm(n, errno.EIO)
+        failed = None
+        try:
+            write(path, fills)
+        except OSError as err:
+            failed = err
+        if failed is not None:
+            assert (failed.errno, failed.filename) == (errno.EIO, str(path))
+            assert list(tmp_path.iterdir()) == []
+    assert n > 8  # open, a write at least, fsync, close, rename, and open, fsync, close of the folder
+
+
+def test_event_that_would_pass_the_limit_is_refused_before_it_is_written(
+    tmp_path: Path, fills: list[FillRecord], tree: dict[str, Any]
+) -> None:
+    with RunWriter(tmp_path / "all.mid", 17, 3, tree) as writer:
+        sizes = [writer.content]
+        for fill in fills:
+            writer.write_fill(fill)
+            sizes.append(writer.content)
+    assert writer.written is not None
+    limit = sizes[3] + sizes[0] + 256  # three fills, and the end of the run
+    path = tmp_path / "some.mid"
+    with RunWriter(path, 17, 3, tree, limit) as writer:
+        for fill in fills[:3]:
+            assert writer.room_for(fill)
+            writer.write_fill(fill)
+        assert not writer.room_for(fills[3])
+        with pytest.raises(ValueError, match=r"some\.mid: event 3 of \d+ bytes would pass the limit of \d+ bytes"):
+            writer.write_fill(fills[3])
+        assert writer.content == sizes[3]
+    assert writer.written is not None
+    assert writer.written.events == 3
+    assert path.stat().st_size <= limit
+
+
+def test_limit_counts_the_content_and_not_the_compressed_file(
+    tmp_path: Path, fills: list[FillRecord], tree: dict[str, Any]
+) -> None:
+    rooms = []
+    limit = 2 * len(encode(tree)) + 200_000
+    for suffix in (".mid", ".mid.gz", ".mid.lz4"):
+        with RunWriter(tmp_path / f"a{suffix}", 17, 3, tree, limit=limit) as writer:
+            rooms.append([writer.room_for(dataclasses.replace(fills[0], waveforms=(whole(n),))) for n in (5, 60)])
+    assert rooms == [[True, False]] * 3
+
+
+def whole(channels: int, samples: int = 2000) -> WaveformRecord:
+    made = np.random.default_rng(channels).integers(-2048, 2048, (channels, 1, samples)).astype(np.int16)
+    return WaveformRecord(25, tuple(range(channels)), made)
+
+
+def test_the_end_of_the_run_fits_below_the_limit(tmp_path: Path, tree: dict[str, Any], fills: list[FillRecord]) -> None:
+    begin, end = encode(tree), encode(ended(tree, 2**32 - 1, 2**31))
+    assert len(end) - len(begin) < 256
+
+
+def test_asking_for_room_changes_nothing(tmp_path: Path, fills: list[FillRecord], tree: dict[str, Any]) -> None:
+    for name in ("asked", "not"):
+        with RunWriter(tmp_path / f"{name}.mid", 17, 3, tree) as writer:
+            for fill in fills:
+                assert name == "not" or writer.room_for(dataclasses.replace(fill))
+                assert name == "not" or writer.room_for(fill)
+                writer.write_fill(fill)
+    assert (tmp_path / "asked.mid").read_bytes() == (tmp_path / "not.mid").read_bytes()
+
+
+def test_payloads_are_made_one_by_one_while_they_are_written(tmp_path: Path, tree: dict[str, Any]) -> None:
+    # A scaled fill: 6 crates of 54 channels of 40,000 samples, 26 MB; a board's payload is 0.4 MB.
+    noise = np.random.default_rng(1).integers(-2048, 2048, (54, 1, 40_000)).astype(np.int16)
+    records = tuple(WaveformRecord(crate, tuple(range(54)), noise) for crate in range(1, 7))
+    fill = FillRecord(0, 1, START, 0, 0, waveforms=records, fill_samples=40_000)
+    with RunWriter(tmp_path / "a.mid", 17, 3, tree) as writer:
+        tracemalloc.start()
+        try:
+            writer.write_fill(fill)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert (tmp_path / "a.mid").stat().st_size > 25_000_000
+    # A payload, a part of it with its bytes turned, and what the AMC13s of all crates say: 65 kB each.
+    assert peak < 3_000_000
+
+
+def test_islands_are_laid_out_without_a_loop_as_one_by_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    length = rng.integers(1, 60, 300).astype(np.int32)
+    start = (np.cumsum(length) + np.arange(300)).astype(np.int32)
+    samples = rng.integers(-2048, 2048, 54 * int(length.sum())).astype(np.int16)
+    crate = CalorimeterRecord(start, length, samples, np.zeros(54, np.float32), ctag=3)
+    wanted = [struct.pack("<ihhi", 4 * 300 + samples.size, 300, 54, 3)]
+    first = 0
+    for begin, size in zip(start.tolist(), length.tolist(), strict=True):
+        wanted += [struct.pack("<ii", begin, size), samples[first : first + 54 * size].astype("<i2").tobytes()]
+        first += 54 * size
+    assert b"".join(bytes(part) for part in islands(crate)) == b"".join(wanted)
+
+
+def test_raw_data_can_be_written_and_read_with_little_else_installed() -> None:
+    code = (
+        "import sys, gm2sim.raw, gm2sim.raw.writer; "
+        "print([name for name in ('numba', 'pydantic', 'scipy', 'matplotlib', 'h5py', 'gm2sim.config') "
+        "if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

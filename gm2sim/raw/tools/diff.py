@@ -241,14 +241,12 @@ def _banks(title: str, a: Event, b: Event) -> Iterator[tuple[str, str]]:
         one, other = a.banks[name], b.banks[name]
         if one.type != other.type:
             yield f"{title}, bank {name}", f"words of type {one.type} and {other.type}"
-        if not _same_bytes(one, other):
+        if not _same_bytes(one.data, other.data):
             yield from ((f"{title}, bank {name}", what) for what in meaning(a, b, name))
 
 
-def _same_bytes(a: RawBank, b: RawBank) -> bool:
-    return a.data.nbytes == b.data.nbytes and bool(
-        np.array_equal(np.frombuffer(a.data, np.uint8), np.frombuffer(b.data, np.uint8))
-    )
+def _same_bytes(a: memoryview, b: memoryview) -> bool:
+    return a.nbytes == b.nbytes and bool(np.array_equal(np.frombuffer(a, np.uint8), np.frombuffer(b, np.uint8)))
 
 
 def _trees(a: Any, b: Any, branch: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:

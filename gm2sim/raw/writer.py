@@ -201,7 +201,7 @@ class RunWriter:
         return self._stream
 
     def _refuse_to_overwrite(self) -> None:
-        if self.path.exists():
+        if os.path.lexists(self.path):  # a link to nowhere is somebody's too
             raise FileExistsError(f"{self.path} exists already and is not overwritten: remove it first")
 
     def _discard(self) -> None:

@@ -55,7 +55,10 @@ def snapshot(where: str | Path, tag: str, runs: tuple[int, int], out: Path, *, f
     since, until = moment(runs[0]), moment(runs[1] + 1)
     if since >= until:
         raise ConditionsError(f"runs {runs[0]}-{runs[1]} go backwards: give the first one first")
-    with opened(where, read_only=True, immutable=is_snapshot(where)) as source, atomic_path(out) as temporary:
+    with (
+        opened(where, read_only=True, immutable=is_snapshot(where)) as source,
+        atomic_path(out, replace=force) as temporary,
+    ):
         require_schema(source, "conditions")
         with source.connect() as connection:
             row = find_tag(connection, tag)
@@ -72,7 +75,7 @@ def snapshot(where: str | Path, tag: str, runs: tuple[int, int], out: Path, *, f
                 for ending in ("-wal", "-shm", "-journal"):
                     temporary.with_name(temporary.name + ending).unlink(missing_ok=True)
     checksum = sha256(out)
-    write_text(beside, f"{checksum}  {out.name}\n")
+    write_text(beside, f"{checksum}  {out.name}\n", replace=force)
     return checksum
 
 

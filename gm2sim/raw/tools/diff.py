@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gm2sim.errors import ConfigError
-from gm2sim.raw.banks_of_event import RawBank
 from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.event import BEGIN_OF_RUN, END_OF_RUN, Event
 from gm2sim.raw.reader import open_run

@@ -61,7 +61,7 @@ def atomic_path(path: Path, *, replace: bool = False, read_only: bool = False) -
         Whatever the disk says, with the final name; nothing new is there then, and what was there is whole.
     """
     final = inside(path.parent, path.name)
-    temporary = _temporary(final)
+    temporary = temporary_name(final)
     try:
         if not replace:
             refuse_existing(final)
@@ -191,6 +191,15 @@ def sync(path: Path) -> None:
         close(handle)
 
 
+def temporary_name(final: Path) -> Path:
+    """A name beside ``final`` that no other file has, and that tells who writes."""
+    owner = f".{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.part"
+    name = final.name
+    while len(os.fsencode(name)) + len(owner) + 1 > _LONGEST_NAME:
+        name = name[:-1]
+    return final.with_name(f".{name}{owner}")
+
+
 def remove_left_overs(folder: Path, begin: str = "") -> None:
     """Remove temporary files whose process is gone or is this one; what another is writing stays.
 
@@ -229,14 +238,6 @@ def sha256(path: Path) -> str:
 
 def _json(content: Any) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False)
-
-
-def _temporary(final: Path) -> Path:
-    owner = f".{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.part"
-    name = final.name
-    while len(os.fsencode(name)) + len(owner) + 1 > _LONGEST_NAME:
-        name = name[:-1]
-    return final.with_name(f".{name}{owner}")
 
 
 def _take_name(temporary: Path, final: Path) -> None:

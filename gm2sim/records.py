@@ -8,6 +8,7 @@ from detectors.americium import AmericiumSettings
 from detectors.calorimeter import CalorimeterSettings, FillDigits
 from detectors.straw_crossings import Crossings
 from detectors.straw_drift import StrawHits, StrawSettings
+from detectors.straws import STATIONS
 from fields.storage import StorageField
 from gm2sim.calibration_fills import GAP, LASER_PULSES, WAVEFORM
 from gm2sim.config import Config
@@ -103,9 +104,15 @@ def fill_record(
     )
 
 
-def straw_record(hits: StrawHits | None, settings: StrawSettings) -> StrawRecord | None:
-    """Hits of the trackers as the raw file takes them; None where there are no trackers."""
-    return None if hits is None else StrawRecord(hits.channel, hits.tdc, round(settings.tdc_bin * 1e12))
+def straw_record(hits: StrawHits | None, settings: StrawSettings, tripped: tuple[int, ...] = ()) -> StrawRecord | None:
+    """Hits of the trackers as the raw file takes them; None where there are no trackers.
+
+    Stations without high voltage send nothing.
+    """
+    if hits is None:
+        return None
+    on = tuple(station for station in range(STATIONS) if station not in tripped)
+    return StrawRecord(hits.channel, hits.tdc, round(settings.tdc_bin * 1e12), stations=on)
 
 
 def append_truth(truth: TruthWriter, serial: int, muons: Bunch, snapshots: list[Snapshot], seen: Detected) -> None:

@@ -136,7 +136,7 @@ def _muon_fill(
         waveforms += (monitor_record(laser, setup.calorimeters.digitizer, key),)
     if faults.tripped and fill.seen.straws is not None:
         fill = fill._replace(seen=fill.seen._replace(straws=powered(fill.seen.straws, faults.tripped)))
-    digits, straws = fill.seen.digits, straw_record(fill.seen.straws, setup.straws)
+    digits, straws = fill.seen.digits, straw_record(fill.seen.straws, setup.straws, faults.tripped)
     record = fill_record(digits, when, config, setup.calorimeters, flush=flush, waveforms=waveforms, straws=straws)
     record = without_crates(record, faults.dead)
     with tally.stage("raw file"):

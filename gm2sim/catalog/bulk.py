@@ -110,7 +110,7 @@ def _check(shared: FileRecord, columns: Columns) -> None:
             file_name(name)
     if len(set(columns.name)) != len(columns.name):
         raise CatalogError("a name is there twice: names are unique")
-    if any(len(sum_) != 32 for sum_ in columns.sha256):
+    if set(map(len, columns.sha256)) - {32}:
         raise CatalogError("a sha256 does not have 32 bytes")
     limits = dict.fromkeys(("adler32", "crc32c"), 2**32) | dict.fromkeys(("run", "subrun"), _TOO_LARGE)
     for what, column in columns._asdict().items():

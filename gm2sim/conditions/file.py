@@ -184,7 +184,7 @@ def write_tables(
         pieces.append(f"comment = {_quoted(comment)}\n")
     for table, first, last in entries:
         pieces.append(_written(table, _named(first, 0), None if last is None else _named(last, WITHOUT_END)))
-    write_text(path, "".join(pieces))
+    write_text(path, "".join(pieces), replace=True)
 
 
 def _named(subrun: Subrun, of_a_run: int) -> str:

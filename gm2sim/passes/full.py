@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from gm2sim import __version__
 from gm2sim.analysis import raw_files
-from gm2sim.atomic import atomic_path, sha256, write_json
+from gm2sim.atomic import sha256, write_json
 from gm2sim.calibration import Calibration
 from gm2sim.clusters import Clusters, put_clusters
 from gm2sim.conditions import Conditions, calorimeter_constants
 from gm2sim.conditions.trackers import tracker_constants
 from gm2sim.config import Config, ConfigError
 from gm2sim.electronics import calorimeter_folders, calorimeter_settings
+from gm2sim.hdf5 import new_file
 from gm2sim.passes.files import RunFiles, run_files
 from gm2sim.passes.writers import reading
 from gm2sim.quality.book import FILE
@@ -68,20 +67,23 @@ def full(
     ConfigError
         Constants or data quality of a subrun are missing, or ``out`` cannot be written.
     """
-    if out.exists() and not force:
-        raise ConfigError(f"'{out}' exists already: choose another --out or replace it with --force")
+    if out.suffix == ".json":
+        raise ConfigError(f"'{out}' is where the metadata would be: choose an --out that ends in .h5")
+    for path in (out, out.with_suffix(".json")):
+        if path.exists() and not force:
+            raise ConfigError(f"'{path}' exists already: choose another --out or replace it with --force")
     if not out.parent.is_dir():
         raise ConfigError(f"there is no folder '{out.parent}': make it or choose another --out")
     files = run_files(raw_files(folder))
     with reading(db, tag, allow_open=allow_open) as conditions:
-        metadata = _reconstructed(files, conditions, tag, quality or folder / FILE, out, tracks)
+        metadata = _reconstructed(files, conditions, tag, quality or folder / FILE, out, tracks, force)
     metadata["files"] = {out.name: {"size": out.stat().st_size, "sha256": sha256(out)}}
-    write_json(out.with_suffix(".json"), metadata)
+    write_json(out.with_suffix(".json"), metadata, replace=force)
     return metadata
 
 
 def _reconstructed(
-    files: RunFiles, conditions: Conditions, tag: str, book: Path | str, out: Path, tracks: bool
+    files: RunFiles, conditions: Conditions, tag: str, book: Path | str, out: Path, tracks: bool, force: bool
 ) -> dict[str, Any]:
     """Reconstruct and write; the metadata but for the size of the file."""
     with_tracks = tracks and files.config.transport.trackers
@@ -94,7 +96,7 @@ def _reconstructed(
     )
     found = _tracks(conditions, files, book) if with_tracks else None
     metadata = _metadata(files, conditions, tag, skip, clusters.time.size)
-    with atomic_path(out) as temporary, h5py.File(temporary, "w") as file:
+    with new_file(out, replace=force) as file:
         put_clusters(file, clusters)
         if found is not None:
             from gm2sim.tracks.files import put_tracks

@@ -65,9 +65,9 @@ def report_folder(folder: Path, where: Path | str | None = None) -> dict[str, An
     }
     from gm2sim.plots.quality import flags_by_event
 
-    with atomic_path(folder / PICTURE) as temporary:
+    with atomic_path(folder / PICTURE, replace=True) as temporary:
         flags_by_event(flags).savefig(temporary, format="png", dpi=120, facecolor="white")
-    write_json(folder / SUMMARY, content)
+    write_json(folder / SUMMARY, content, replace=True)
     return content
 
 

@@ -165,8 +165,8 @@ def test_no_fault_of_any_system_call_leaves_a_file(
             assert (failed.errno, failed.filename) == (error, str(path))
             assert list(tmp_path.iterdir()) == []
     # open, a write for each of 7 events, fsync, close, rename, and open, fsync, close of the folder: each of
-    # these 14 calls has failed once before the write that succeeds.
-    assert n == 15
+    # these 14 calls has failed once before the write that succeeds; the last three are made again when interrupted.
+    assert n == (12 if error == errno.EINTR else 15)
     faults.arm(0, 0)
     assert check(path) == []
     assert list(tmp_path.iterdir()) == [path]

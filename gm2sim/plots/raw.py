@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from gm2sim.atomic import atomic_path
+from gm2sim.atomic import write_bytes
 from gm2sim.errors import ConfigError, nearest
 from gm2sim.plots.style import BLUE, COLOUR_MAP, GRID, INK, MUTED, PALETTE, US, Plot, dress
 from gm2sim.raw import Event, RawRun, Waveforms, open_run
@@ -53,8 +53,7 @@ def write_picture(path: Path, event: str | int, bank: str, out: Path, island: in
     if found is None:
         raise ConfigError(f"{path} has no event '{event}' with banks: see gm2sim raw ls")
     plot = picture(run, found, bank, island)
-    with atomic_path(out) as temporary:
-        plot.savefig(temporary, format=out.suffix[1:], dpi=130, facecolor="white")
+    write_bytes(out, plot.picture(out.suffix[1:], dpi=130))
     return plot
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gm2sim.conditions.interval import EVERY_RUN, Interval
-from gm2sim.conditions.lookup import Held, around, held_at, intervals, read_set
+from gm2sim.conditions.lookup import Held, around, has_any, held_at, read_set
 from gm2sim.conditions.moment import Moment, as_interval, moment
 from gm2sim.conditions.schema import FOLDER_TABLES, SNAPSHOT, FolderTables, is_snapshot
 from gm2sim.conditions.table import ConditionsError, Table, known_folder
@@ -68,13 +68,7 @@ class DatabaseConditions:
     def folders(self) -> list[str]:
         """Names of the folders in which the tag has anything."""
         with explain(self._engine), self._engine.connect() as connection:
-            return [
-                name
-                for name, tables in FOLDER_TABLES.items()
-                if connection.execute(
-                    sa.select(tables.tag_iovs.c.iov_id).where(tables.tag_iovs.c.tag_id == self._tag_id).limit(1)
-                ).first()
-            ]
+            return [name for name, tables in FOLDER_TABLES.items() if has_any(connection, tables, self._tag_id)]
 
     def interval(self, folder: str, run: int, subrun: int = 0, event: int = 0) -> Interval:
         """Subruns that the constants hold for, in part or whole; see :class:`gm2sim.conditions.Conditions`."""
@@ -117,7 +111,7 @@ class DatabaseConditions:
             found = held_at(connection, tables, self._tag_id, when)
             if found is not None:
                 return found
-            if next(intervals(connection, tables, self._tag_id), None) is None:
+            if not has_any(connection, tables, self._tag_id):
                 raise ConditionsError(
                     f"tag '{self.tag}' of {self._name} has no {folder}, which run {run} needs: clone the tag and load "
                     "it there"

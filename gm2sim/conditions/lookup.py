@@ -87,6 +87,12 @@ def held_at(connection: sa.Connection, tables: FolderTables, tag_id: int, when: 
     return found if found.end is None or when < found.end else None
 
 
+def has_any(connection: sa.Connection, tables: FolderTables, tag_id: int) -> bool:
+    """Whether a tag has any interval of a folder."""
+    c = tables.tag_iovs.c
+    return connection.execute(sa.select(c.iov_id).where(c.tag_id == tag_id).limit(1)).first() is not None
+
+
 def intervals(
     connection: sa.Connection,
     tables: FolderTables,

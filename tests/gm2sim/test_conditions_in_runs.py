@@ -12,6 +12,7 @@ from gm2sim.calibration import Calibration
 from gm2sim.conditions import (
     FileConditions,
 )
+from gm2sim.conditions.database import DatabaseConditions
 from gm2sim.config import Config, load
 from gm2sim.outputs import SubrunPaths, subrun_is_done
 from gm2sim.raw import open_run
@@ -78,6 +79,21 @@ def edited_run(edited_config: Config, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_a_written_file_gives_the_bytes_of_the_built_in_constants(builtin_run: Path, edited_run: Path) -> None:
     assert banks(builtin_run, 0) == banks(edited_run, 0)
+
+
+def test_a_snapshot_of_a_database_gives_the_bytes_of_the_built_in_constants(builtin_run: Path, tmp_path: Path) -> None:
+    where, out = str(tmp_path / "conditions.sqlite"), str(tmp_path / "jobs.sqlite")
+    numbers = [word for key in ("run.fills", "run.subruns") for word in ("--set", f"{key}={SMALL[key]}")]
+    for command in (
+        ("init", where), ("load", "gasgun", "--db", where, "--tag", "v1", *numbers), ("tag", "freeze", where, "v1"),
+        ("snapshot", where, "--run", "1-1", "--out", out),
+    ):  # fmt: skip
+        assert gm2sim("conditions", *command) == 0
+    run(load("gasgun", SMALL | {"conditions.database": out}), tmp_path / "out", report=False)
+    for subrun in (0, 1):
+        assert banks(builtin_run, subrun) == banks(tmp_path / "out", subrun)
+    odb = open_run(SubrunPaths(tmp_path / "out", 1, 1).raw).odb
+    assert odb["Simulation"]["conditions"] == DatabaseConditions(where, "v1").version
 
 
 def test_another_subrun_has_other_gains_and_the_file_says_so(builtin_run: Path, edited_run: Path) -> None:

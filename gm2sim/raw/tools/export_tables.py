@@ -159,7 +159,7 @@ def _straws(event: Event) -> Columns:
     hits = event.straws()
     channel = np.zeros(0, np.int64) if hits is None else hits.channel.astype(np.int64)
     bin_ns = 0.0 if hits is None else 1e-3 * hits.bin_ps
-    tdc = np.zeros(0) if hits is None else hits.tdc.astype(np.float64)
+    tdc, width = (np.zeros(0),) * 2 if hits is None else (hits.tdc.astype(np.float64), hits.width)
     plane = channel // _WIRES
     layer = plane % _LAYERS
     return {
@@ -169,7 +169,7 @@ def _straws(event: Event) -> Columns:
         "layer": layer % _VIEW_LAYERS,
         "straw": channel % _WIRES,
         "time": tdc * bin_ns,
-        "width": np.broadcast_to(np.asarray(getattr(hits, "width", 0.0)), channel.shape) * bin_ns,
+        "width": width * bin_ns,
     }
 
 

@@ -3,14 +3,14 @@
 import os
 import zlib
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import lz4.frame
 
-from gm2sim.atomic import sync
+from gm2sim.atomic import again, atomic_path, close, write_all
 from gm2sim.errors import ConfigError
 from gm2sim.raw.checksum import Checksums
 from gm2sim.raw.tools.container import suffix
@@ -57,14 +57,18 @@ class RawOutput:
         self.size = 0
         self.sums = Checksums()
         self._squeeze = _squeeze(suffix(path))
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._file: BinaryIO | None = None
+        self._held = ExitStack()
+        self._handle = -1
 
     def __enter__(self) -> Self:
         refuse_to_overwrite(self.path)
-        self._file = self._temporary.open("xb", buffering=0)
-        if isinstance(self._squeeze, lz4.frame.LZ4FrameCompressor):
-            self._emit(self._squeeze.begin())
+        with ExitStack() as held:
+            temporary = held.enter_context(atomic_path(self.path))
+            self._handle = again(os.open, temporary, os.O_WRONLY | os.O_CLOEXEC)
+            held.push(self._finish)
+            if isinstance(self._squeeze, lz4.frame.LZ4FrameCompressor):
+                self._emit(self._squeeze.begin())
+            self._held = held.pop_all()
         return self
 
     def write(self, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
@@ -83,27 +87,21 @@ class RawOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._file is not None
+        self._held.__exit__(kind, error, trace)
+
+    def _finish(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """The last bytes when all went well, and the file handle back; runs before the file gets its name."""
         try:
             if error is None:
                 self._emit(self._squeeze.flush())
-                os.fsync(self._file.fileno())
-            self._file.close()
-            if error is None:
-                refuse_to_overwrite(self.path)
-                self._temporary.rename(self.path)
-                sync(self.path.parent)
         finally:
-            with suppress(OSError):
-                self._file.close()
-                self._temporary.unlink(missing_ok=True)
+            close(self._handle)
 
     def _emit(self, data: bytes | memoryview) -> None:
-        assert self._file is not None
         self.sums.update(data)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        write_all(self._handle, data)
 
 
 def refuse_to_overwrite(path: Path) -> None:

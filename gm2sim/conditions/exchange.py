@@ -118,7 +118,7 @@ def write_export(path: Path, content: Mapping[str, Any], *, force: bool = False)
         raise ConditionsError(f"'{path}' exists already: choose another --out or replace it with --force")
     if not path.parent.is_dir():
         raise ConditionsError(f"there is no folder '{path.parent}': make it or choose another --out")
-    write_json(path, content)
+    write_json(path, content, replace=force)
 
 
 def _as_content(table: Table) -> dict[str, Any]:

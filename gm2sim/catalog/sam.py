@@ -121,7 +121,7 @@ def export(records: Iterable[FileRecord], out: Path, *, force: bool = False) -> 
         path = out / f"{file_name(record.name)}.json"
         if not force and path.is_symlink() | path.exists():
             raise CatalogError(f"{quoted(path)} is there already: choose another --sam, or replace it with --force")
-        write_json(path, to_sam(record))
+        write_json(path, to_sam(record), replace=force)
         written += 1
     return written
 

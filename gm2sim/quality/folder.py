@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from gm2sim.analysis import configuration, raw_files
-from gm2sim.atomic import atomic_path, write_json
+from gm2sim.atomic import write_bytes, write_json
 from gm2sim.errors import ConfigError
 from gm2sim.quality.assess import Assessment, assess
 from gm2sim.quality.book import FILE, bad_events, read_rows, write_rows
@@ -65,8 +65,7 @@ def report_folder(folder: Path, where: Path | str | None = None) -> dict[str, An
     }
     from gm2sim.plots.quality import flags_by_event
 
-    with atomic_path(folder / PICTURE, replace=True) as temporary:
-        flags_by_event(flags).savefig(temporary, format="png", dpi=120, facecolor="white")
+    write_bytes(folder / PICTURE, flags_by_event(flags).picture("png", dpi=120), replace=True)
     write_json(folder / SUMMARY, content, replace=True)
     return content
 

@@ -16,8 +16,6 @@ from gm2sim.conditions.table import ConditionsError
 from gm2sim.conditions.tags import find_tag, now
 from gm2sim.database import opened, require_schema, upgrade
 
-_READ_ONLY = 0o444
-
 
 def snapshot(where: str | Path, tag: str, runs: tuple[int, int], out: Path, *, force: bool = False) -> str:
     """Write what a frozen tag has for some runs as a SQLite file of its own, with its SHA-256 beside it.
@@ -57,7 +55,7 @@ def snapshot(where: str | Path, tag: str, runs: tuple[int, int], out: Path, *, f
         raise ConditionsError(f"runs {runs[0]}-{runs[1]} go backwards: give the first one first")
     with (
         opened(where, read_only=True, immutable=is_snapshot(where)) as source,
-        atomic_path(out, replace=force) as temporary,
+        atomic_path(out, replace=force, read_only=True) as temporary,
     ):
         require_schema(source, "conditions")
         with source.connect() as connection:
@@ -140,7 +138,7 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Any) -> None:
 
 
 def _seal(path: Path) -> None:
-    """Make the file one that is read without its neighbours, marked as a snapshot, that nobody writes to."""
+    """Make the file one that is read without its neighbours, marked as a snapshot, that takes no new tags."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute(f"PRAGMA application_id = {SNAPSHOT_ID}")
@@ -149,4 +147,3 @@ def _seal(path: Path) -> None:
             "BEGIN SELECT RAISE(ABORT, 'this is a snapshot: change the database that it is of'); END"
         )
         connection.execute("VACUUM")
-    path.chmod(_READ_ONLY)

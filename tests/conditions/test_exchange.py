@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gm2sim.conditions import ConditionsError, Interval
 from gm2sim.conditions.database import DatabaseConditions
-from gm2sim.conditions.exchange import as_json, read_json
+from gm2sim.conditions.exchange import as_json, read_json, write_export
 from gm2sim.conditions.interval import EVERY_RUN
 from gm2sim.conditions.loading import Entry, add
 from gm2sim.conditions.moment import moment
@@ -79,6 +79,15 @@ def test_names_and_whole_numbers_come_back_too(database: str, write: Callable[[A
         assert out["interval_of_validity"] == {"run": 5}
         assert out["calo_channel_quality"]["types"] == ["int"] * 4
         assert add(engine, "two", read_json(write(out))) == (3, 0)  # the same sets: no bit has changed
+
+
+def test_an_export_replaces_a_file_only_when_told(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    write_export(path, {"a": 1})
+    assert "--force" in sentence_of(lambda: write_export(path, {"a": 2}))
+    write_export(path, {"a": 3}, force=True)
+    assert json.loads(path.read_text()) == {"a": 3}
+    assert "no folder" in sentence_of(lambda: write_export(tmp_path / "no" / "out.json", {}))
 
 
 def test_constants_that_change_within_a_run_are_not_written(database: str) -> None:

@@ -20,17 +20,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         As in ``sys.argv[1:]``, which is the default.
     """
-    code, message = _run(list(sys.argv[1:] if arguments is None else arguments))
-    if message and _first_rank():
+    code, *lines = _run(list(sys.argv[1:] if arguments is None else arguments))
+    if lines and _first_rank():
         from gm2sim.terminal import complain
 
-        complain(f"gm2sim: {message}")
+        complain(f"gm2sim: {lines[0]}")
+        for line in lines[1:]:
+            complain(line)
     if code and "mpi4py.MPI" in sys.modules:
         _end_all_ranks(code)
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> tuple[int, str]:
+def _run(arguments: list[str]) -> tuple[int, *tuple[str, ...]]:
     from typer.exceptions import TyperException
 
     from gm2sim.cli import app
@@ -41,24 +43,24 @@ def _run(arguments: list[str]) -> tuple[int, str]:
     except TyperException as err:
         return 2, f"{err.format_message().rstrip('.')}: see gm2sim --help"
     except ConfigError as err:
-        return 2, str(err)
+        return 2, *err.lines
     except RunError as err:
         return 1, str(err)
     except SystemExit as err:
-        return (err.code if isinstance(err.code, int) else 1), ""
+        return (err.code if isinstance(err.code, int) else 1,)
     except KeyboardInterrupt:
         return _INTERRUPTED, "interrupted: whole files are kept, go on with --resume"
     except BrokenPipeError:
         # The reader of our output (head, less) has left; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE, ""
+        return (_BROKEN_PIPE,)
     except OSError as err:
         return _of_the_system(err)
     except Exception as err:
         if isinstance(err, _wrong_requests()):
             return 2, str(err)
         raise
-    return (code if isinstance(code, int) else 0), ""
+    return (code if isinstance(code, int) else 0,)
 
 
 def _wrong_requests() -> tuple[type[Exception], ...]:

@@ -10,6 +10,11 @@ _AS_NEAR = 0.02  # difference of likeness that does not matter
 class ConfigError(ValueError):
     """A request that cannot be carried out as written: says what, where and how to mend it."""
 
+    @property
+    def lines(self) -> list[str]:
+        """What a person is shown: the sentence, and a picture of the place where there is one."""
+        return [str(self)]
+
 
 class NewerFormatError(ConfigError):
     """A file of a format that only a later version of the program knows."""

@@ -20,6 +20,11 @@ _TOKEN = re.compile(
 class QueryError(CatalogError):
     """A query that cannot be read: says what is wrong and points at the place."""
 
+    @property
+    def lines(self) -> list[str]:
+        """The sentence, the query, and ^ under the place."""
+        return str(self).split("\n")
+
 
 class Token(NamedTuple):
     """A piece of a query; ``kind`` is word, quoted, sign or end."""

@@ -24,4 +24,5 @@ def one_line(text: object, longest: int = _LONGEST_LINE) -> str:
 
 def label(text: object) -> str:
     """A name of others for a picture: short, in letters that every font has, and no formula."""
-    return one_line(text, _LONGEST_LABEL).encode("latin-1", "backslashreplace").decode("latin-1").replace("$", r"\$")
+    plain = one_line(text, _LONGEST_LABEL).encode("latin-1", "backslashreplace").decode("latin-1")
+    return plain[:_LONGEST_LABEL].replace("$", r"\$")

@@ -47,7 +47,8 @@ def test_the_terminal_shows_every_text_and_obeys_none(printed: Any) -> None:
         terminal.say(text)
         shown = printed()
         assert not STEERING.search(shown)
-        assert shown.split() == visible(text).split()  # markup and :names: as they stand; tabs become blanks
+        if "\t" not in text:  # a tab is as wide as the place where it stands
+            assert shown == f"{visible(text)}\n"  # markup and :names: as they stand
         terminal.complain(text)
         assert printed() == f"{one_line(text)}\n"
 
@@ -244,7 +245,7 @@ def test_names_of_channels_are_drawn_and_no_formula() -> None:
     for text in TEXTS[:40]:
         plot = Plot(8.0, 4.0)
         axes = plot.subplots()
-        axes.plot([0, 1], [0, 1], label=label(text))
+        axes.plot([0, 1], [0, 1], label=f"n {label(text)}")
         axes.legend()
         drawn = io.StringIO()
         with mpl.rc_context({"svg.fonttype": "none"}):

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import lz4.frame
 
+from gm2sim.atomic import again, write_all
 from gm2sim.raw.checksum import Checksums
 
 SUFFIXES = {"none": ".mid", "gz": ".mid.gz", "lz4": ".mid.lz4"}
@@ -84,7 +85,7 @@ class Stream:
         self._coder = _CODERS[suffix]() if suffix in _CODERS else None
         self._block = memoryview(bytearray(_BLOCK))
         self._filled = 0
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self._handle = again(os.open, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
 
     def write(self, piece: bytes | memoryview) -> None:
         """Take in a piece: small ones, which the cache holds, are gathered, big ones pass as they are."""
@@ -111,7 +112,7 @@ class Stream:
         self.flush()
         if self._coder is not None:
             self._store(memoryview(self._coder.flush()))
-        os.fsync(self._handle)
+        again(os.fsync, self._handle)
         self.close()
 
     def close(self) -> None:
@@ -125,5 +126,4 @@ class Stream:
 
     def _store(self, data: memoryview) -> None:
         self.sums.update(data)
-        while data:
-            data = data[os.write(self._handle, data) :]
+        write_all(self._handle, data)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gm2sim.atomic import sync
+from gm2sim.atomic import publish, refuse_existing, temporary_name
 from gm2sim.raw import midas, odb
 from gm2sim.raw.banks import fill_banks
 from gm2sim.raw.record import FillRecord
@@ -87,7 +87,7 @@ class RunWriter:
         self.written: WrittenFile | None = None
         self._tree = tree
         self._compression = odb.compression(tree)
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._temporary = temporary_name(self.path)
         self._stream: Stream | None = None
         self._next: tuple[FillRecord, midas.DataEvent] | None = None
         self._at_end = 0  # bytes that the end-of-run event will take
@@ -96,7 +96,7 @@ class RunWriter:
         self._last_time = odb.start_time(tree)
 
     def __enter__(self) -> Self:
-        self._refuse_to_overwrite()
+        refuse_existing(self.path)
         try:
             begin = midas.run_event(midas.BEGIN_OF_RUN, self.run, self._last_time, odb.encode(self._tree))
             self._at_end = sum(map(len, begin)) + _END_GROWS
@@ -169,13 +169,7 @@ class RunWriter:
     def _publish(self) -> None:
         stream = self._open_stream()
         stream.finish()
-        self._refuse_to_overwrite()
-        self._temporary.rename(self.path)
-        try:
-            sync(self.path.parent)
-        except BaseException:
-            self.path.unlink(missing_ok=True)
-            raise
+        publish(self._temporary, self.path)
         sums = stream.sums
         self.written = WrittenFile(self.path, sums.size, sums.sha256, sums.adler32, sums.crc32c, self._events)
 
@@ -199,10 +193,6 @@ class RunWriter:
         if self._stream is None:
             raise OSError(errno.EBADF, "it is not open", str(self.path))
         return self._stream
-
-    def _refuse_to_overwrite(self) -> None:
-        if os.path.lexists(self.path):  # a link to nowhere is somebody's too
-            raise FileExistsError(f"{self.path} exists already and is not overwritten: remove it first")
 
     def _discard(self) -> None:
         # The first error is the one to tell, not what goes wrong while clearing up after it.

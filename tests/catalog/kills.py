@@ -178,6 +178,7 @@ def _main() -> None:
     given = parser.parse_args()
     numbers = (given.commits, given.kills, given.writers, given.readers, given.seed)
     begin = time.perf_counter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a server of our own is stopped
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if given.database == "postgresql":

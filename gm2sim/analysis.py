@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gm2sim.config import Config, ConfigError, load
+from gm2sim.config import Config, ConfigError
 from gm2sim.machine import layout, quad_settings
 from gm2sim.methods import Method, closed_form_asymmetry, event_histogram
+from gm2sim.outputs import configuration, raw_files
 from gm2sim.pileup import PileupSettings
-from gm2sim.raw.stream import SUFFIXES
 from gm2sim.reco import Clusters, reconstruct
 from gm2sim.wiggle import (
     REFERENCE_FREQUENCY,
@@ -181,22 +181,6 @@ def fit(
     return found.fit.summary() | {
         "method": str(named_method(method)), "pileup_subtracted": pileup, "verdict": found.verdict, "parameters": rows,
     }  # fmt: skip
-
-
-def configuration(folder: Path) -> Config:
-    """The configuration that a run left in its folder."""
-    path = Path(folder) / "config.toml"
-    if not path.is_file():
-        raise ConfigError(f"'{folder}' holds no run (no config.toml): name the folder given to --out")
-    return load(path)
-
-
-def raw_files(folder: Path) -> list[Path]:
-    """Raw files of a run in order of subrun."""
-    found = sorted(path for suffix in SUFFIXES.values() for path in Path(folder).glob(f"gm2_run*{suffix}"))
-    if not found:
-        raise ConfigError(f"'{folder}' holds no raw file gm2_run*.mid: simulate with gm2sim run first")
-    return found
 
 
 def design_reference(config: Config) -> Reference:

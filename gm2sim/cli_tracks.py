@@ -22,7 +22,7 @@ def tracks(
 
     Example: gm2sim tracks out/run1a
     """
-    from gm2sim.analysis import raw_files
+    from gm2sim.outputs import raw_files
     from gm2sim.quality import BAD_FOR_TRACKS
     from gm2sim.quality.folder import events_to_skip
     from gm2sim.terminal import print_table, say

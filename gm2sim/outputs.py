@@ -21,7 +21,7 @@ from gm2sim.atomic import (
     write_json,
     write_text,
 )
-from gm2sim.config import Config, ConfigError
+from gm2sim.config import Config, ConfigError, load
 from gm2sim.errors import NewerFormatError, refuse_newer
 from gm2sim.raw.checksum import Checksums
 from gm2sim.raw.stream import SUFFIXES
@@ -84,6 +84,22 @@ class SubrunPaths:
         for left_over in (self.metadata, *raw, self.truth):
             left_over.unlink(missing_ok=True)
         remove_left_overs(self.folder, f"{self.stem}.")
+
+
+def configuration(folder: Path) -> Config:
+    """The configuration that a run left in its folder."""
+    path = Path(folder) / "config.toml"
+    if not path.is_file():
+        raise ConfigError(f"'{folder}' holds no run (no config.toml): name the folder given to --out")
+    return load(path)
+
+
+def raw_files(folder: Path) -> list[Path]:
+    """Raw files of a run in order of subrun."""
+    found = sorted(path for suffix in SUFFIXES.values() for path in Path(folder).glob(f"gm2_run*{suffix}"))
+    if not found:
+        raise ConfigError(f"'{folder}' holds no raw file gm2_run*.mid: simulate with gm2sim run first")
+    return found
 
 
 def make_folder(folder: Path) -> None:

@@ -95,7 +95,7 @@ def truth_match(
     RawFormatError
         If a raw file is damaged.
     """
-    from gm2sim.analysis import configuration, raw_files
+    from gm2sim.outputs import configuration, raw_files
 
     folder = Path(folder)
     if not window > 0.0:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from gm2sim import __version__
-from gm2sim.analysis import raw_files
 from gm2sim.atomic import sha256, write_json
 from gm2sim.calibration import Calibration
 from gm2sim.clusters import Clusters, put_clusters
@@ -15,6 +14,7 @@ from gm2sim.conditions.trackers import tracker_constants
 from gm2sim.config import Config, ConfigError
 from gm2sim.electronics import calorimeter_folders, calorimeter_settings
 from gm2sim.hdf5 import new_file
+from gm2sim.outputs import raw_files
 from gm2sim.passes.files import RunFiles, run_files
 from gm2sim.passes.writers import reading
 from gm2sim.quality.book import FILE

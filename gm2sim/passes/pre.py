@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.analysis import raw_files
 from gm2sim.conditions import Interval, Table
 from gm2sim.conditions.folders import CALO_PEDESTAL, CHANNEL_STATUS, OOF_CORRECTION, TIME_ALIGNMENT
 from gm2sim.electronics import calorimeter_folders
+from gm2sim.outputs import raw_files
 from gm2sim.passes.derive import Means, RunData, channel_status, run_data
 from gm2sim.passes.files import RunFiles, run_files
 from gm2sim.passes.writers import open_writer, whole_run

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from gm2sim.analysis import configuration, raw_files
 from gm2sim.atomic import write_bytes, write_json
 from gm2sim.errors import ConfigError
+from gm2sim.outputs import configuration, raw_files
 from gm2sim.quality.assess import Assessment, assess
 from gm2sim.quality.book import FILE, bad_events, read_rows, write_rows
 from gm2sim.quality.flags import BAD_FOR_POSITRONS, Flag

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from decay.michel import lab_energy_end, lab_spectrum
 from gm2sim import __version__, plots
-from gm2sim.analysis import Analysis, analyse, cbo_frequency, configuration, design_reference, raw_files
+from gm2sim.analysis import Analysis, analyse, cbo_frequency, design_reference
 from gm2sim.atomic import write_text
 from gm2sim.calibration import Calibration
 from gm2sim.config.check import flatten
 from gm2sim.config.load import toml_value
 from gm2sim.match import match
+from gm2sim.outputs import configuration, raw_files
 from gm2sim.pileup import Pileup
 from gm2sim.plots import Plot, Table
 from gm2sim.raw import open_run

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from gm2sim.analysis import raw_files
 from gm2sim.laser import laser_gains
+from gm2sim.outputs import raw_files
 from gm2sim.plots import Plot
 from gm2sim.plots.laser import laser_gain
 from gm2sim.report.load import RunFolder

@@ -12,8 +12,9 @@ from detectors.ibms import MONITORS, ibms_profile
 from detectors.t0 import T0Settings, t0_time
 from detectors.trace import light_of
 from fields.ring import fibre_harps
-from gm2sim.analysis import design_reference, raw_files
+from gm2sim.analysis import design_reference
 from gm2sim.monitors import HARP_CRATE, IBMS_CRATE, KICKER_CRATE, QUAD_CRATE, T0_CRATE
+from gm2sim.outputs import raw_files
 from gm2sim.plots import Plot
 from gm2sim.plots import monitors as draw
 from gm2sim.raw import open_run

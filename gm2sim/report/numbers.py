@@ -8,13 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
-from gm2sim.analysis import (
-    Analysis,
-    cbo_frequency,
-    design_reference,
-    field_index,
-    precession_frequency,
-)
+from gm2sim.analysis import Analysis, cbo_frequency, design_reference, field_index, precession_frequency
 from gm2sim.lost_muons import fraction_lost, lost_muon_triples
 from gm2sim.report.load import Columns, RunFolder, losses_of, moments_by_turn
 from gm2sim.report.published import Published, published

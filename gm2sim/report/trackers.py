@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.analysis import raw_files
+from gm2sim.outputs import raw_files
 from gm2sim.plots import Plot
 from gm2sim.plots.tracks import hit_residuals, tracker_image
 from gm2sim.raw import open_run

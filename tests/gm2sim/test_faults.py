@@ -12,11 +12,11 @@ from detectors.field_traces import QUAD_TRACE, in_tesla, in_volts
 from detectors.straws import STATION_CHANNELS
 from fields.spark import Spark
 from fields.voltage import VoltageProgram
-from gm2sim.analysis import raw_files
 from gm2sim.chain import track_muons
 from gm2sim.config import Config, load
 from gm2sim.faults import NONE, FillFaults, Kind, faults_of
 from gm2sim.monitors import simulate_monitors
+from gm2sim.outputs import raw_files
 from gm2sim.quality import BAD_FOR_POSITRONS, Flag, assess
 from gm2sim.quality.folder import events_to_skip
 from gm2sim.raw import open_run

@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pytest
 
-from gm2sim.analysis import raw_files
 from gm2sim.clusters import Clusters, load_clusters
 from gm2sim.conditions import FOLDERS, FileConditions, Interval, Table, write_conditions
 from gm2sim.conditions.database import DatabaseConditions
@@ -17,6 +16,7 @@ from gm2sim.config import Config, ConfigError, load
 from gm2sim.database import opened, upgrade
 from gm2sim.electronics import calorimeter_folders
 from gm2sim.methods import event_histogram
+from gm2sim.outputs import raw_files
 from gm2sim.passes import full as second_pass
 from gm2sim.passes.derive import run_data
 from gm2sim.passes.files import run_files

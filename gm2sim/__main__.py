@@ -20,47 +20,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         As in ``sys.argv[1:]``, which is the default.
     """
-    code, *lines = _run(list(sys.argv[1:] if arguments is None else arguments))
-    if lines and _first_rank():
+    code, message = _run(list(sys.argv[1:] if arguments is None else arguments))
+    if message and _first_rank():
         from gm2sim.terminal import complain
 
-        complain(f"gm2sim: {lines[0]}")
-        for line in lines[1:]:
+        for line in f"gm2sim: {message}".split("\n"):
             complain(line)
     if code and "mpi4py.MPI" in sys.modules:
         _end_all_ranks(code)
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> tuple[int, *tuple[str, ...]]:
+def _run(arguments: list[str]) -> tuple[int, str]:
+    """Exit code and message: a line, or several where a picture of the place belongs to it."""
     from typer.exceptions import TyperException
 
     from gm2sim.cli import app
     from gm2sim.errors import ConfigError, RunError
+    from gm2sim.text import one_line
 
     try:
         code = app(arguments, standalone_mode=False)
     except TyperException as err:
-        return 2, f"{err.format_message().rstrip('.')}: see gm2sim --help"
+        return 2, one_line(f"{err.format_message().rstrip('.')}: see gm2sim --help")
     except ConfigError as err:
-        return 2, *err.lines
+        return 2, "\n".join(map(one_line, err.lines))
     except RunError as err:
-        return 1, str(err)
+        return 1, one_line(err)
     except SystemExit as err:
-        return (err.code if isinstance(err.code, int) else 1,)
+        return (err.code if isinstance(err.code, int) else 1), ""
     except KeyboardInterrupt:
         return _INTERRUPTED, "interrupted: whole files are kept, go on with --resume"
     except BrokenPipeError:
         # The reader of our output (head, less) has left; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return (_BROKEN_PIPE,)
+        return _BROKEN_PIPE, ""
     except OSError as err:
-        return _of_the_system(err)
+        code, sentence = _of_the_system(err)
+        return code, one_line(sentence)
     except Exception as err:
         if isinstance(err, _wrong_requests()):
-            return 2, str(err)
+            return 2, one_line(err)
         raise
-    return (code if isinstance(code, int) else 0,)
+    return (code if isinstance(code, int) else 0), ""
 
 
 def _wrong_requests() -> tuple[type[Exception], ...]:

@@ -67,6 +67,7 @@ def test_stage_numbers_are_never_renumbered():
         "MONITOR": 30,
         "HARP_SCATTERING": 31,
         "AMERICIUM": 40,
+        "FAULTS": 41,
         "RANDOMISATION": 64,
     }
 

@@ -245,11 +245,12 @@ def texts(count: int, seed: int = 1) -> Result:
 
 
 def limited(what: str, *counts: int) -> Result:
-    """Run one of the above in a process of its own whose memory has a limit; its result and its largest size."""
+    """Run one of the above in a process of its own whose memory has a limit; its result and how much it grew."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").is_file() else 0
         most = pages * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -257,7 +258,8 @@ def limited(what: str, *counts: int) -> Result:
             result = {"raw": raw_files, "cut": cut_files, "texts": texts}[what](*counts)
         except BaseException as err:
             result = {"failed": 1, "told": [f"{type(err).__name__}: {err}"]}
-        result["largest MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        result["grown MB"] = grown >> 10
         with os.fdopen(writing, "w") as out:
             json.dump(result, out)
         os._exit(0)

@@ -13,7 +13,7 @@ def assert_sound(found: fuzz.Result) -> None:
     assert "failed" not in found, found
     assert "slow" not in found, found
     assert found["told"] == []
-    assert found["largest MB"] < 512, found
+    assert found["grown MB"] < 512, found
     assert found["refused"] > 0
 
 

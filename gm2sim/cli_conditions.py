@@ -49,7 +49,7 @@ def _source(preset: str, db: str, tag: str, run_number: int | None, values: dict
     from gm2sim.errors import ConfigError
 
     if bool(preset) == bool(db):
-        raise ConfigError("conditions show shows a preset or the database that --db names: give one of them and not both, for example run1a")
+        raise ConfigError("conditions show needs a preset or --db, and not both: give one, for example run1a")
     if db:
         from gm2sim.conditions.database import DatabaseConditions
 

@@ -11,20 +11,19 @@ import numpy as np
 from gm2sim.raw import decode
 from gm2sim.raw.banks_of_event import RawBank, failure
 from gm2sim.raw.check_crates import CrateCheck
-from gm2sim.raw.check_words import Trigger
+from gm2sim.raw.check_words import LETTERS, Trigger
+from gm2sim.raw.decode_boards import ADC_MAX, ADC_MIN
 from gm2sim.raw.decode_fc7 import straw_words
 from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.event import Event
 from gm2sim.raw.problem import Problem
 from gm2sim.raw.unpack import is_number
 
-LETTERS = {1: "C", 2: "L", 3: "P", 4: "A"}
 _BANK32 = 0x11
 _CRATE_TYPES = {"P": 9, "S": 6, "T": 5, "Q": 6, "R": 5, "A": 6, "B": 6, "Z": 6, "C": 6}  # in order within a crate
 _TYPES = {"TRIG": 6, "GPS0": 6, "STRW": 6, "TTCA": 6, "TTCB": 5, "TTCZ": 6}  # in order
 _MUONS_ONLY = "PSTQ"
 _STRAWS = 2048
-_ADC_MIN, _ADC_MAX = -2048, 2047  # 12 bits, signed
 _CRYSTALS = 54
 _AUXILIARY = 25  # first crate that is no calorimeter
 _CLOCK_HZ = 40e6
@@ -196,7 +195,7 @@ class EventCheck:
         found = decode.pedestals(bank.data, failure(self._path, bank))
         if found.size != _CRYSTALS:
             yield f"{found.size} pedestals for {_CRYSTALS} crystals"
-        if not np.all((found >= _ADC_MIN) & (found <= _ADC_MAX)):
+        if not np.all((found >= ADC_MIN) & (found <= ADC_MAX)):
             yield "a pedestal is not a number within the range of the digitiser"
 
     def calo_sum(self, event: Event, bank: RawBank) -> Iterator[str]:
@@ -230,7 +229,7 @@ class EventCheck:
         if np.any(early := start[1:] < stop[:-1]):
             yield f"island {int(np.argmax(early)) + 1} begins before the one before has ended"
         low, high = found.extremes
-        if np.any(wrong := (low < _ADC_MIN) | (high > _ADC_MAX)):
+        if np.any(wrong := (low < ADC_MIN) | (high > ADC_MAX)):
             yield f"island {int(np.argmax(wrong))} has samples outside 12 bits"
 
     def straws(self, event: Event, bank: RawBank) -> Iterator[str]:

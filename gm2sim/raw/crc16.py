@@ -1,10 +1,11 @@
 """CRC-16 of an AMC13 event: x^16 + x^15 + x^2 + 1, start 0xffff, most significant byte first.
 
 The polynomial is (x + 1) (x^15 + x + 1), the second factor primitive, so that x^32767 = 1: bits that are 32767 apart
-count alike. Words that are 32767 apart are therefore added up first (exclusive or, at the speed of memory), and what
-remains of every bit place is looked up.
+count alike. Bytes that are 32767 apart are therefore added up first (exclusive or, at the speed of memory): eight
+periods of bits. These are added up too, and what remains is set against the bits that each place would change.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -12,56 +13,82 @@ from numpy.typing import NDArray
 
 _POLYNOMIAL = 0x18005
 _PERIOD = 32767
-_WORD = 8  # bytes
+_ROW = 4096  # bytes of a period of bits, one bit over
+_DEGREE = 16
+
+Bytes = NDArray[np.uint8]
 
 
 class Crc16:
     """The sum of words that come piece by piece, each 64 bits, in the order of their bytes in memory."""
 
     def __init__(self) -> None:
-        self._ring = np.zeros(_PERIOD, np.uint64)
-        self._ring.view(np.uint8)[:2] = 0xFF  # the start value, added to the first 16 bits
-        self._words = 0
+        self._ring = np.zeros(8 * _ROW, np.uint8)  # a period, and a byte that stays zero
+        self._ring[:2] = 0xFF  # the start value, added to the first 16 bits
+        self._size = 0  # bytes
 
     def update(self, words: NDArray[np.uint64]) -> None:
         """Take in the next words; their bytes count as they lie in memory."""
-        raw = words.view("=u8")
-        done = 0
-        while done < raw.size:
-            place = (self._words + done) % _PERIOD
-            piece = raw[done : done + _PERIOD - place]
-            self._ring[place : place + piece.size] ^= piece
-            done += piece.size
-        self._words += raw.size
+        raw = words.view(np.uint8)
+        place = self._size % _PERIOD
+        self._size += raw.size
+        first, rest = raw[: _PERIOD - place], raw[_PERIOD - place :]
+        self._ring[place : place + first.size] ^= first
+        whole = rest.size // _PERIOD * _PERIOD
+        if whole:
+            self._ring[:_PERIOD] ^= np.bitwise_xor.reduce(rest[:whole].reshape(-1, _PERIOD), axis=0)
+        self._ring[: rest.size - whole] ^= rest[whole:]
 
     @property
     def value(self) -> int:
         """The sum of all words so far, at least one."""
-        behind = self._words % _PERIOD
-        row = self._ring[: self._words] if self._words <= _PERIOD else np.roll(self._ring, -behind)
-        # Eight periods of bytes are one of words, eight of bits one of bytes: the same addition, twice.
-        bits = _folded(np.unpackbits(_folded(row.view(np.uint8))))
-        weights = _remainders()[_PERIOD - bits.size :]
-        return int(np.bitwise_xor.reduce(weights[bits.view(np.bool_)], initial=0))
+        return self.values([self])[0]
+
+    @staticmethod
+    def values(sums: "Sequence[Crc16]") -> list[int]:
+        """The sums of several streams, all of one size, at once."""
+        size = sums[0]._size
+        rings = np.stack([one._ring for one in sums])
+        bits = _folded(rings, min(size, _PERIOD)).view(np.uint64)
+        changed = np.bitwise_xor.reduce(bits[:, None] & _masks(), axis=2)
+        odd = np.bitwise_count(changed) & 1
+        # The places were counted from the begin, the powers of x are counted from the end.
+        power = (np.arange(_DEGREE) + 8 * size + _DEGREE) % _PERIOD
+        shifted = np.where(odd.view(np.bool_), _remainders()[power], 0)
+        found: list[int] = np.bitwise_xor.reduce(shifted, axis=1).tolist()
+        return found
 
 
-def _folded(row: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The sum of all places of a row that are a period apart, counted from its end."""
-    if row.size <= _PERIOD:
-        return row
-    filled = np.concatenate([np.zeros(-row.size % _PERIOD, np.uint8), row])
-    folded: NDArray[np.uint8] = np.bitwise_xor.reduce(filled.reshape(-1, _PERIOD), axis=0)
-    return folded
+def _folded(rings: Bytes, size: int) -> Bytes:
+    """The sum of all periods of bits of the first ``size`` bytes of each row, (rows, 4096)."""
+    found = rings[:, :_ROW].copy()
+    found[:, -1] &= 0xFE  # the last bit of a row is the first of the next period
+    for k in range(1, 8):
+        if _ROW * k - 1 >= size:
+            break
+        here = rings[:, _ROW * k - 1 : _ROW * (k + 1)]
+        row = here[:, 1:] >> k | here[:, :-1] << (8 - k)
+        row[:, -1] &= 0xFE
+        found ^= row
+    return found
+
+
+@cache
+def _masks() -> NDArray[np.uint64]:
+    """Which of the 32767 bits of a period change bit i of the remainder of x^-(place + 1), (16, 512) words of bits."""
+    powers = _remainders()[::-1]
+    bits = powers >> np.arange(_DEGREE, dtype=np.uint16)[:, None] & 1
+    return np.packbits(np.pad(bits, ((0, 0), (0, 1))).astype(np.uint8), axis=1).view(np.uint64)
 
 
 @cache
 def _remainders() -> NDArray[np.uint16]:
-    """x^(n + 16) modulo the polynomial for n from 32766 down to 0."""
+    """x^n modulo the polynomial for n from 0 to 32766."""
     found = np.empty(_PERIOD, np.uint16)
-    remainder = _POLYNOMIAL & 0xFFFF
+    remainder = 1
     for n in range(_PERIOD):
-        found[_PERIOD - 1 - n] = remainder
+        found[n] = remainder
         remainder <<= 1
-        if remainder >> 16:
+        if remainder >> _DEGREE:
             remainder ^= _POLYNOMIAL
     return found

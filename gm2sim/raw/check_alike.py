@@ -1,0 +1,135 @@
+"""Crates that are as they should be, found for a whole event at once: their banks need no look one by one.
+
+Crates whose boards sent alike are compared word for word with what their trigger makes them, and all sums are taken.
+A crate that differs in anything is left to :mod:`gm2sim.raw.check_crates`, which says in what.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gm2sim.raw.check_pulses import pulses_are_sound
+from gm2sim.raw.check_sums import Sent, frames_are_sound
+from gm2sim.raw.check_wanted import BoardShape, Run, waveform_shape
+from gm2sim.raw.check_words import LETTERS, Trigger
+from gm2sim.raw.decode_boards import ADC_MAX, ADC_MIN, BURST, CHANNEL_HEAD, CHANNEL_TAIL, HEAD, WAVEFORM_HEAD
+from gm2sim.raw.errors import RawFormatError
+from gm2sim.raw.event import Event
+from gm2sim.raw.unpack import is_number
+
+_AT_ONCE = 1 << 18  # words: several crates that fit into a cache
+_MOST_WAVEFORMS = 1 << 12  # of a crate: with more, crates are looked at one by one
+
+Words = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
+
+
+class Crate(NamedTuple):
+    """A crate that sent samples, with bank xB where there is one, and the names of its banks."""
+
+    sent: Sent
+    kept: Words | None
+    banks: tuple[str, ...]
+
+
+def sound_banks(event: Event, trigger: Trigger) -> set[str]:
+    """Names of banks xR, xA, xB, xZ in which nothing is wrong; what is not among them may be as good.
+
+    Parameters
+    ----------
+    event : Event
+        Whose banks can be told apart.
+    trigger : Trigger
+        Of the event.
+    """
+    alike: dict[tuple[BoardShape, ...], list[Crate]] = {}
+    sound: set[str] = set()
+    for crate in _crates(event, LETTERS.get(trigger.kind, "")):
+        if trigger.kind == 4:
+            if crate.kept is None and pulses_are_sound(crate.sent, trigger):
+                sound.update(crate.banks)
+        elif shapes := _shapes(crate.sent.payloads):
+            alike.setdefault(shapes, []).append(crate)
+    for shapes, crates in alike.items():
+        step = max(1, _AT_ONCE // crates[0].sent.payloads.size)
+        for some in (crates[i : i + step] for i in range(0, len(crates), step)):
+            good = _are_sound(some, shapes, trigger).tolist()
+            sound.update(name for crate, one in zip(some, good, strict=True) if one for name in crate.banks)
+    return sound
+
+
+def _crates(event: Event, letter: str) -> Iterator[Crate]:
+    """Crates that have all banks of samples and frames, each of whole words."""
+    for name in event.banks:
+        if name[0] != letter or name[1:2] != "R" or not is_number(name[2:]):
+            continue
+        names = tuple(f"{letter}{kind}{name[2:]}" for kind in "RAZB")
+        names = tuple(one for one in names if one in event.banks)
+        try:
+            data = [event.banks[one].data for one in names]
+        except RawFormatError:
+            continue  # told when the turn of the bank comes
+        if "".join(one[1] for one in names[:3]) == "RAZ" and not any(one.nbytes % 8 for one in data):
+            payloads, frame, trailer, *kept = (np.frombuffer(one, ">u8") for one in data)
+            if trailer.size == 1:
+                sent = Sent(int(name[2:]), payloads, frame, int(trailer[0]))
+                yield Crate(sent, kept[0] if kept else None, names)
+
+
+def _shapes(payloads: Words) -> tuple[BoardShape, ...]:
+    """What the boards sent as their first words say; nothing where those do not fit together."""
+    found: list[BoardShape] = []
+    place, waveforms = 0, 0
+    while place + HEAD + CHANNEL_HEAD < payloads.size:
+        zero, one, _, header, bursts = payloads[place : place + HEAD + CHANNEL_HEAD].tolist()
+        board = BoardShape(
+            zero >> 56 & 15, zero & 0xFFFFF, one >> 59, header >> 12 & 0xFFF, bursts >> 27 & 0x7FFFFF,
+            header >> 24 & 0x3FFFFF,
+        )  # fmt: skip
+        waveforms += board.channels * board.waveforms
+        ordered = not found or found[-1].slot < board.slot
+        if not ordered or not board.is_possible or waveforms > _MOST_WAVEFORMS:
+            return ()
+        found.append(board)
+        place += board.words
+    return tuple(found) if place == payloads.size else ()
+
+
+def _are_sound(crates: Sequence[Crate], shapes: tuple[BoardShape, ...], trigger: Trigger) -> Bools:
+    """Which crates are as they should be, (crates,)."""
+    shape = waveform_shape(shapes)
+    sent = [crate.sent.payloads.view("<u8") for crate in crates]
+    words = np.stack(sent) if len(sent) > 1 else sent[0][None]
+    differs = words[:, shape.places].byteswap() ^ shape.wanted.words(trigger)
+    sound: Bools = ~(differs & shape.wanted.mask).any(axis=1)
+    for i, crate in enumerate(crates):
+        if crate.kept is not None:
+            sound[i] &= np.array_equal(words[i, shape.picked], crate.kept.view("<u8"))
+    for run in shape.runs:
+        sound &= _samples_are_sound(words, run)
+    boards = tuple((one.slot, one.words) for one in shapes)
+    return sound & frames_are_sound([crate.sent for crate in crates], boards, trigger)
+
+
+def _samples_are_sound(words: Words, run: Run) -> Bools:
+    """Whether samples have 12 bits and channels the sums that they tell, (crates,).
+
+    Exclusive or does not mind in which order bytes lie. The board has summed up samples before it turned their bytes,
+    headers as they are.
+    """
+    one = run.one
+    payloads = words[:, run.first : run.first + run.boards * one.words].reshape(-1, run.boards, one.words)
+    channels = payloads[..., HEAD:-1].reshape(len(words), -1, one.of_channel)
+    body = channels[..., CHANNEL_HEAD:-CHANNEL_TAIL]
+    waveforms = body.reshape(len(words), -1, one.waveforms, one.step)
+    samples = waveforms[..., WAVEFORM_HEAD:].view("<i2")
+    sound: Bools = (samples.min(axis=(1, 2, 3)) >= ADC_MIN) & (samples.max(axis=(1, 2, 3)) <= ADC_MAX)
+    heads = np.bitwise_xor.reduce(waveforms[..., :WAVEFORM_HEAD], axis=2)
+    everything = [np.bitwise_xor.reduce(body[..., half::BURST], axis=2) for half in range(BURST)]
+    bursts = np.stack(everything, axis=2) ^ heads
+    told = channels[..., -CHANNEL_TAIL:-1] ^ channels[..., :CHANNEL_HEAD]
+    wrong = told ^ heads ^ bursts.byteswap()
+    sound &= ~wrong.any(axis=(1, 2))
+    return sound

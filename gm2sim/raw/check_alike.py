@@ -4,14 +4,14 @@ Crates whose boards sent alike are compared word for word with what their trigge
 A crate that differs in anything is left to :mod:`gm2sim.raw.check_crates`, which says in what.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gm2sim.raw.check_pulses import pulses_are_sound
-from gm2sim.raw.check_sums import Sent, frames_are_sound
+from gm2sim.raw.check_sums import Alike, Sent, frames_are_sound
 from gm2sim.raw.check_wanted import BoardShape, Run, waveform_shape
 from gm2sim.raw.check_words import LETTERS, Trigger
 from gm2sim.raw.decode_boards import ADC_MAX, ADC_MIN, BURST, CHANNEL_HEAD, CHANNEL_TAIL, HEAD, WAVEFORM_HEAD
@@ -19,7 +19,7 @@ from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.event import Event
 from gm2sim.raw.unpack import is_number
 
-_AT_ONCE = 1 << 18  # words: several crates that fit into a cache
+_AT_ONCE = 1 << 19  # words: several crates that fit into a cache
 _MOST_WAVEFORMS = 1 << 12  # of a crate: with more, crates are looked at one by one
 
 Words = NDArray[np.uint64]
@@ -34,30 +34,50 @@ class Crate(NamedTuple):
     banks: tuple[str, ...]
 
 
-def sound_banks(event: Event, trigger: Trigger) -> set[str]:
-    """Names of banks xR, xA, xB, xZ in which nothing is wrong; what is not among them may be as good.
+class AlikeCheck:
+    """Looks for sound banks in one event after the other; memory for words is taken once, which costs more than they."""
 
-    Parameters
-    ----------
-    event : Event
-        Whose banks can be told apart.
-    trigger : Trigger
-        Of the event.
-    """
-    alike: dict[tuple[BoardShape, ...], list[Crate]] = {}
-    sound: set[str] = set()
-    for crate in _crates(event, LETTERS.get(trigger.kind, "")):
-        if trigger.kind == 4:
-            if crate.kept is None and pulses_are_sound(crate.sent, trigger):
-                sound.update(crate.banks)
-        elif shapes := _shapes(crate.sent.payloads):
-            alike.setdefault(shapes, []).append(crate)
-    for shapes, crates in alike.items():
-        step = max(1, _AT_ONCE // crates[0].sent.payloads.size)
-        for some in (crates[i : i + step] for i in range(0, len(crates), step)):
-            good = _are_sound(some, shapes, trigger).tolist()
-            sound.update(name for crate, one in zip(some, good, strict=True) if one for name in crate.banks)
-    return sound
+    def __init__(self) -> None:
+        self._room = np.empty(_AT_ONCE, np.uint64)
+
+    def sound_banks(self, event: Event, trigger: Trigger) -> set[str]:
+        """Names of banks xR, xA, xB, xZ in which nothing is wrong; what is not among them may be as good.
+
+        Parameters
+        ----------
+        event : Event
+            Whose banks can be told apart.
+        trigger : Trigger
+            Of the event.
+        """
+        alike: dict[tuple[int, ...], list[Crate]] = {}
+        sound: set[str] = set()
+        for crate in _crates(event, LETTERS.get(trigger.kind, "")):
+            if trigger.kind == 4:
+                if crate.kept is None and pulses_are_sound(crate.sent, trigger):
+                    sound.update(crate.banks)
+            else:
+                alike.setdefault(tuple(bank.size for bank in crate.sent[1:]), []).append(crate)
+        for crates in alike.values():
+            step = max(1, _AT_ONCE // max(1, crates[0].sent.payloads.size))
+            for some in (crates[i : i + step] for i in range(0, len(crates), step)):
+                sound.update(self._sound_ones(some, trigger))
+        return sound
+
+    def _sound_ones(self, crates: list[Crate], trigger: Trigger) -> Iterator[str]:
+        """Banks of crates of the same sizes; most often their boards have sent alike."""
+        every = Alike.of([crate.sent for crate in crates], self._room)
+        left = np.arange(len(crates))
+        while left.size:
+            shapes = _shapes(crates[left[0]].sent.payloads)
+            agree = np.flatnonzero(_headers_agree(every.payloads, shapes, trigger)) if shapes else left[:0]
+            same = np.intersect1d(left, agree)
+            if same.size:
+                sent = every if same.size == len(crates) else every.rows(same)
+                for i in same[_are_sound(sent, shapes, trigger)].tolist():
+                    if _is_repeated(crates[i], shapes):
+                        yield from crates[i].banks
+            left = np.setdiff1d(left[1:], same)
 
 
 def _crates(event: Event, letter: str) -> Iterator[Crate]:
@@ -74,8 +94,7 @@ def _crates(event: Event, letter: str) -> Iterator[Crate]:
         if "".join(one[1] for one in names[:3]) == "RAZ" and not any(one.nbytes % 8 for one in data):
             payloads, frame, trailer, *kept = (np.frombuffer(one, ">u8") for one in data)
             if trailer.size == 1:
-                sent = Sent(int(name[2:]), payloads, frame, int(trailer[0]))
-                yield Crate(sent, kept[0] if kept else None, names)
+                yield Crate(Sent(int(name[2:]), payloads, frame, trailer), kept[0] if kept else None, names)
 
 
 def _shapes(payloads: Words) -> tuple[BoardShape, ...]:
@@ -97,20 +116,25 @@ def _shapes(payloads: Words) -> tuple[BoardShape, ...]:
     return tuple(found) if place == payloads.size else ()
 
 
-def _are_sound(crates: Sequence[Crate], shapes: tuple[BoardShape, ...], trigger: Trigger) -> Bools:
-    """Which crates are as they should be, (crates,)."""
+def _headers_agree(payloads: Words, shapes: tuple[BoardShape, ...], trigger: Trigger) -> Bools:
+    """Which crates have the header words that the trigger makes them, (crates,)."""
     shape = waveform_shape(shapes)
-    sent = [crate.sent.payloads.view("<u8") for crate in crates]
-    words = np.stack(sent) if len(sent) > 1 else sent[0][None]
-    differs = words[:, shape.places].byteswap() ^ shape.wanted.words(trigger)
-    sound: Bools = ~(differs & shape.wanted.mask).any(axis=1)
-    for i, crate in enumerate(crates):
-        if crate.kept is not None:
-            sound[i] &= np.array_equal(words[i, shape.picked], crate.kept.view("<u8"))
-    for run in shape.runs:
-        sound &= _samples_are_sound(words, run)
-    boards = tuple((one.slot, one.words) for one in shapes)
-    return sound & frames_are_sound([crate.sent for crate in crates], boards, trigger)
+    differs = payloads[:, shape.places].byteswap() ^ shape.wanted.words(trigger)
+    agree: Bools = ~(differs & shape.wanted.mask).any(axis=1)
+    return agree
+
+
+def _is_repeated(crate: Crate, shapes: tuple[BoardShape, ...]) -> bool:
+    """Whether xB, where there is one, holds the words of xR."""
+    return crate.kept is None or np.array_equal(crate.sent.payloads[waveform_shape(shapes).picked], crate.kept)
+
+
+def _are_sound(sent: Alike, shapes: tuple[BoardShape, ...], trigger: Trigger) -> Bools:
+    """Which crates have samples, frames and sums as they should be, (crates,)."""
+    sound = frames_are_sound(sent, tuple((one.slot, one.words) for one in shapes), trigger)
+    for run in waveform_shape(shapes).runs:
+        sound &= _samples_are_sound(sent.payloads, run)
+    return sound
 
 
 def _samples_are_sound(words: Words, run: Run) -> Bools:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gm2sim.raw import decode
 from gm2sim.raw.banks_of_event import RawBank, failure
-from gm2sim.raw.check_alike import sound_banks
+from gm2sim.raw.check_alike import AlikeCheck
 from gm2sim.raw.check_words import (
     CDF_HEADER,
     LETTERS,
@@ -48,6 +48,7 @@ class CrateCheck:
         self._turned: tuple[str, list[Payload]] = ("", [])
         self._frames: dict[str, Amc13] = {}  # of this event, by their bank
         self._verified: dict[str, tuple[bytes, Amc13]] = {}  # of this event: words of a crate without samples
+        self._alike = AlikeCheck()
         self._sound: set[str] = set()  # banks of this event in which nothing is wrong
 
     def begin(self, event: Event, trigger: Trigger | None) -> None:
@@ -57,7 +58,7 @@ class CrateCheck:
         self._turned = ("", [])
         self._frames = {}
         self._verified = {}
-        self._sound = sound_banks(event, self._trigger) if self._strict and self._trigger else set()
+        self._sound = self._alike.sound_banks(event, self._trigger) if self._strict and self._trigger else set()
 
     def problems(self, event: Event, bank: RawBank) -> Iterator[str]:
         """What is wrong with a bank of a crate, the clock crate among them."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.raw.check_sums import Sent, frames_are_sound
+from gm2sim.raw.check_sums import Alike, Sent, frames_are_sound
 from gm2sim.raw.check_wanted import board_head
 from gm2sim.raw.check_words import Trigger
 from gm2sim.raw.decode_boards import (
@@ -53,7 +53,7 @@ def pulses_are_sound(sent: Sent, trigger: Trigger) -> bool:
     if not _samples_are_sound(raw, heads, channels) or not _sums_are_right(raw, channels):
         return False
     boards = tuple((slot, size) for _, slot, size, _ in heads)
-    return bool(frames_are_sound([sent], boards, trigger)[0])
+    return bool(frames_are_sound(Alike.of([sent], raw), boards, trigger)[0])
 
 
 def _boards(payloads: Words, trigger: Trigger) -> list[tuple[int, int, int, int]]:

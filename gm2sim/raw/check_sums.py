@@ -1,5 +1,6 @@
 """Frames of AMC13s whose boards sent alike: their words, and all sums over payloads, blocks and events."""
 
+import math
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 from gm2sim.raw.check_wanted import FrameShape, frame_shape
 from gm2sim.raw.check_words import Trigger
 from gm2sim.raw.crc16 import Crc16
+from gm2sim.raw.crc32 import moved, moving, with_word
 
 Words = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
 
-_CRC = 0xFFFF << 16  # of the last word of an event
-_LOW = 4  # bytes of a word that its own CRC-32 covers
+_CRC = np.uint64(0xFFFF << 16)  # of the last word of an event
 
 
 class Sent(NamedTuple):
@@ -24,82 +25,129 @@ class Sent(NamedTuple):
     Attributes
     ----------
     crate : int
-    payloads : big-endian uint64 array
-        Bank xR.
-    frame : big-endian uint64 array
-        Bank xA.
-    trailer : int
-        Bank xZ.
+    payloads, frame, trailer : big-endian uint64 arrays
+        Banks xR, xA and xZ.
     """
 
     crate: int
     payloads: Words
     frame: Words
-    trailer: int
+    trailer: Words
 
 
-def frames_are_sound(crates: Sequence[Sent], boards: tuple[tuple[int, int], ...], trigger: Trigger) -> Bools:
+class Alike(NamedTuple):
+    """What crates sent whose banks have the same sizes, a row a crate; words as they lie in the file.
+
+    Attributes
+    ----------
+    crates : uint64 array (k,)
+    payloads, frames, trailers : uint64 arrays (k, n), (k, f), (k, 1)
+    """
+
+    crates: Words
+    payloads: Words
+    frames: Words
+    trailers: Words
+
+    @classmethod
+    def of(cls, some: Sequence[Sent], room: Words) -> "Alike":
+        """Banks of a few crates, their payloads copied into a room that holds them; those of one crate are not."""
+        numbers, *banks = zip(*some, strict=True)
+        payloads, frames, trailers = ([one.view("<u8") for one in column] for column in banks)
+        shape = len(some), payloads[0].size
+        rows = payloads[0][None] if len(some) == 1 else np.stack(payloads, out=room[: math.prod(shape)].reshape(shape))
+        return cls(np.array(numbers, np.uint64), rows, np.stack(frames), np.stack(trailers))
+
+    def rows(self, some: NDArray[np.int64]) -> "Alike":
+        """Those of some crates."""
+        return Alike(*(column[some] for column in self))
+
+
+def frames_are_sound(sent: Alike, boards: tuple[tuple[int, int], ...], trigger: Trigger) -> Bools:
     """Whether frames are what the trigger makes them and all their sums are right, those of the payloads too.
 
     Parameters
     ----------
-    crates : sequence of Sent
+    sent : Alike
     boards : tuple of tuples
-        Slot and words of each board, the same for all crates.
+        Slot and words of each board, in order of the slots.
     trigger : Trigger
     """
     shape = frame_shape(boards)
     wanted = shape.wanted.words(trigger)
-    sound = np.array(
-        [one.frame.size == wanted.size and one.trailer & ~_CRC == shape.trailer for one in crates], np.bool_
-    )
-    same = [one for one, good in zip(crates, sound.tolist(), strict=True) if good]
-    if not same:
-        return sound
-    frames = np.stack([one.frame for one in same]).astype("<u8")
+    if sent.frames.shape[1] != wanted.size:
+        return np.zeros(sent.crates.size, np.bool_)
+    frames, trailer = sent.frames.byteswap(), sent.trailers[:, 0].byteswap()
     differs = frames ^ wanted
-    differs[:, 0] ^= np.array([one.crate << 8 for one in same], np.uint64)
-    good = ~(differs & shape.wanted.mask).any(axis=1)
-    events = [Crc16() for _ in same]
-    for i, (one, event) in enumerate(zip(same, events, strict=True)):
-        good[i] &= _crc32s_are_right(one.payloads, frames[i], shape, len(boards))
-        _add(event, one, shape)
-    found = np.array(Crc16.values(events)) == [one.trailer >> 16 & 0xFFFF for one in same]
-    sound[sound] = good & found
-    return sound
+    differs[:, 0] ^= sent.crates << np.uint64(8)
+    sound: Bools = ~(differs & shape.wanted.mask).any(axis=1) & (trailer & ~_CRC == shape.trailer)
+    sound &= _crc16(sent, shape) == trailer >> np.uint64(16) & np.uint64(0xFFFF)
+    return sound & _crc32s_are_right(sent.payloads, frames, shape, [size for _, size in boards])
 
 
-def _crc32s_are_right(payloads: Words, frame: Words, shape: FrameShape, boards: int) -> bool:
+def _crc32s_are_right(payloads: Words, frames: Words, shape: FrameShape, sizes: list[int]) -> Bools:
     """Whether the CRC-32 of each block and of each payload is the one that its last word tells."""
+    if len(shape.blocks) > 1:
+        every = zip(payloads, frames, strict=True)
+        return np.array([_one_by_one(words, frame, shape, len(sizes)) for words, frame in every], np.bool_)
+    # The sum of the one block goes through all payloads; theirs are found from what it was before and behind each.
+    first, last, pieces = shape.blocks[0]
+    through = []
+    for words, frame in zip(payloads, frames, strict=True):
+        crc = zlib.crc32(frame[first:last].data)
+        for piece in pieces:
+            turned = words[piece.begin : piece.end].byteswap()
+            through += [crc, crc := zlib.crc32(turned[:-1].data, crc)]
+            crc = zlib.crc32(turned[-1:].data, crc)
+        through.append(crc)
+    sums = np.array(through, np.uint32).reshape(len(payloads), -1)
+    before, behind, block = sums[:, :-1:2], sums[:, 1::2], sums[:, -1:]
+    tables = np.stack([moving(8 * (size - 1)) for size in sizes])
+    tails = payloads[:, [piece.end - 1 for piece in pieces]].byteswap()
+    right = with_word(behind ^ moved(before, tables), _low(tails)) == tails >> np.uint64(32)
+    ends = frames[:, last : last + 1]
+    return np.hstack([right, with_word(block, _low(ends)) == ends >> np.uint64(32)]).all(axis=1)
+
+
+def _one_by_one(payloads: Words, frame: Words, shape: FrameShape, boards: int) -> bool:
+    """The same of one crate whose boards go through several blocks."""
     sums = [0] * boards
     for first, last, pieces in shape.blocks:
         block = zlib.crc32(frame[first:last].data)
         for piece in pieces:
-            words = payloads[piece.begin : piece.end].astype("<u8")
+            words = payloads[piece.begin : piece.end].byteswap()
             block = zlib.crc32(words.data, block)
             if not piece.last:
                 sums[piece.board] = zlib.crc32(words.data, sums[piece.board])
-                continue
-            tail = words[-1:].tobytes()
-            found = zlib.crc32(tail[:_LOW], zlib.crc32(words[:-1].data, sums[piece.board]))
-            if found != int.from_bytes(tail[_LOW:], "little"):
+            elif not _tells(words[-1:], zlib.crc32(words[:-1].data, sums[piece.board])):
                 return False
-        tail = frame[last : last + 1].tobytes()
-        if zlib.crc32(tail[:_LOW], block) != int.from_bytes(tail[_LOW:], "little"):
+        if not _tells(frame[last : last + 1], block):
             return False
     return True
 
 
-def _add(event: Crc16, one: Sent, shape: FrameShape) -> None:
-    """The words of a crate's event in the order in which they were sent, the CRC left out."""
-    event.update(one.frame[:1])
+def _tells(word: Words, before: int) -> bool:
+    """Whether the high half of a word is the CRC-32 of all before and of its low half."""
+    low, high = word.view(np.uint32).tolist()
+    return zlib.crc32(low.to_bytes(4, "little"), before) == int(high)
+
+
+def _low(words: Words) -> NDArray[np.uint32]:
+    return words.astype(np.uint32)
+
+
+def _crc16(sent: Alike, shape: FrameShape) -> NDArray[np.uint16]:
+    """CRC-16 of all words of events in the order in which they were sent, the CRC itself left out."""
+    found = Crc16(sent.crates.size)
+    found.update(sent.frames[:, :1])
     for first, last, pieces in shape.blocks:
-        event.update(one.frame[first:last])
+        found.update(sent.frames[:, first:last])
         begin = pieces[0].begin
         for piece, after in zip(pieces, (*pieces[1:], None), strict=True):
             # What lies one behind the other in the bank is taken at once.
             if after is None or after.begin != piece.end:
-                event.update(one.payloads[begin : piece.end])
+                found.update(sent.payloads[:, begin : piece.end])
                 begin = after.begin if after is not None else 0
-        event.update(one.frame[last : last + 1])
-    event.update(np.array([one.trailer & ~_CRC], ">u8"))
+        found.update(sent.frames[:, last : last + 1])
+    found.update(np.full((sent.crates.size, 1), shape.trailer, ">u8"))
+    return found.values

@@ -5,7 +5,6 @@ count alike. Bytes that are 32767 apart are therefore added up first (exclusive 
 periods of bits. These are added up too, and what remains is set against the bits that each place would change.
 """
 
-from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -20,42 +19,44 @@ Bytes = NDArray[np.uint8]
 
 
 class Crc16:
-    """The sum of words that come piece by piece, each 64 bits, in the order of their bytes in memory."""
+    """The sums of one or more streams of words that come piece by piece, each 64 bits, bytes as they lie in memory.
 
-    def __init__(self) -> None:
-        self._ring = np.zeros(8 * _ROW, np.uint8)  # a period, and a byte that stays zero
-        self._ring[:2] = 0xFF  # the start value, added to the first 16 bits
+    Parameters
+    ----------
+    streams : int
+        How many; all take pieces of the same size.
+    """
+
+    def __init__(self, streams: int = 1) -> None:
+        self._rings = np.zeros((streams, 8 * _ROW), np.uint8)  # a period, and a byte that stays zero
+        self._rings[:, :2] = 0xFF  # the start value, added to the first 16 bits
         self._size = 0  # bytes
 
     def update(self, words: NDArray[np.uint64]) -> None:
-        """Take in the next words; their bytes count as they lie in memory."""
-        raw = words.view(np.uint8)
+        """Take in the next words of all streams, (streams, n) or (n,)."""
+        raw = np.atleast_2d(words).view(np.uint8)
         place = self._size % _PERIOD
-        self._size += raw.size
-        first, rest = raw[: _PERIOD - place], raw[_PERIOD - place :]
-        self._ring[place : place + first.size] ^= first
-        whole = rest.size // _PERIOD * _PERIOD
-        if whole:
-            self._ring[:_PERIOD] ^= np.bitwise_xor.reduce(rest[:whole].reshape(-1, _PERIOD), axis=0)
-        self._ring[: rest.size - whole] ^= rest[whole:]
+        size = raw.shape[1]
+        self._size += size
+        for first in range(-place, size, _PERIOD):
+            begin, end = max(first, 0), min(first + _PERIOD, size)
+            here = self._rings[:, begin - first : end - first]
+            np.bitwise_xor(here, raw[:, begin:end], out=here)
 
     @property
     def value(self) -> int:
-        """The sum of all words so far, at least one."""
-        return self.values([self])[0]
+        """The sum of the only stream, at least one word."""
+        return int(self.values[0])
 
-    @staticmethod
-    def values(sums: "Sequence[Crc16]") -> list[int]:
-        """The sums of several streams, all of one size, at once."""
-        size = sums[0]._size
-        rings = np.stack([one._ring for one in sums])
-        bits = _folded(rings, min(size, _PERIOD)).view(np.uint64)
-        changed = np.bitwise_xor.reduce(bits[:, None] & _masks(), axis=2)
-        odd = np.bitwise_count(changed) & 1
+    @property
+    def values(self) -> NDArray[np.uint16]:
+        """The sum of each stream, at least one word."""
+        bits = _folded(self._rings, min(self._size, _PERIOD)).view(np.uint64)
+        changed = np.stack([np.bitwise_xor.reduce(row & _masks(), axis=1) for row in bits])
+        odd = (np.bitwise_count(changed) & 1).view(np.bool_)
         # The places were counted from the begin, the powers of x are counted from the end.
-        power = (np.arange(_DEGREE) + 8 * size + _DEGREE) % _PERIOD
-        shifted = np.where(odd.view(np.bool_), _remainders()[power], 0)
-        found: list[int] = np.bitwise_xor.reduce(shifted, axis=1).tolist()
+        power = (np.arange(_DEGREE) + 8 * self._size + _DEGREE) % _PERIOD
+        found: NDArray[np.uint16] = np.bitwise_xor.reduce(np.where(odd, _remainders()[power], 0), axis=1)
         return found
 
 

@@ -26,7 +26,17 @@ from gm2sim.raw.check_words import (
 from gm2sim.raw.decode import Fail
 from gm2sim.raw.decode_amc13 import Amc13
 from gm2sim.raw.decode_async import async_boards, async_sum, asynchronous
-from gm2sim.raw.decode_boards import ADC_MAX, ADC_MIN, CHANNELS, SAMPLES, WAVEFORM_HEAD, BoardHead, boards, headers, payloads
+from gm2sim.raw.decode_boards import (
+    ADC_MAX,
+    ADC_MIN,
+    CHANNELS,
+    SAMPLES,
+    WAVEFORM_HEAD,
+    BoardHead,
+    boards,
+    headers,
+    payloads,
+)
 from gm2sim.raw.decode_fc7 import STATION_SOURCE, TRACKER, fc7_boards, straw_events
 from gm2sim.raw.decode_waveforms import board_sums, grids, payload_sum, waveforms_of
 from gm2sim.raw.event import Event

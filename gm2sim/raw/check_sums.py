@@ -3,6 +3,7 @@
 import math
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from gm2sim.raw.check_wanted import FrameShape, frame_shape
 from gm2sim.raw.check_words import Trigger
 from gm2sim.raw.crc16 import Crc16
-from gm2sim.raw.crc32 import moved, moving, with_word
+from gm2sim.raw.crc32 import Sums, moved, moving, with_word
 
 Words = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
@@ -87,26 +88,30 @@ def frames_are_sound(sent: Alike, boards: tuple[tuple[int, int], ...], trigger: 
 
 def _crc32s_are_right(payloads: Words, frames: Words, shape: FrameShape, sizes: list[int]) -> Bools:
     """Whether the CRC-32 of each block and of each payload is the one that its last word tells."""
-    if len(shape.blocks) > 1:
+    if len(shape.blocks) > 1 or len(payloads) == 1:
         every = zip(payloads, frames, strict=True)
         return np.array([_one_by_one(words, frame, shape, len(sizes)) for words, frame in every], np.bool_)
-    # The sum of the one block goes through all payloads; theirs are found from what it was before and behind each.
-    first, last, pieces = shape.blocks[0]
-    through = []
+    # All payloads are in one block: their sums make up that of the block, words are gone through but once.
+    first, last, _ = shape.blocks[0]
+    ends = np.cumsum(sizes)
+    bounds = list(zip((ends - sizes).tolist(), (ends - 1).tolist(), strict=True))
+    sums = []
     for words, frame in zip(payloads, frames, strict=True):
-        crc = zlib.crc32(frame[first:last].data)
-        for piece in pieces:
-            turned = words[piece.begin : piece.end].byteswap()
-            through += [crc, crc := zlib.crc32(turned[:-1].data, crc)]
-            crc = zlib.crc32(turned[-1:].data, crc)
-        through.append(crc)
-    sums = np.array(through, np.uint32).reshape(len(payloads), -1)
-    before, behind, block = sums[:, :-1:2], sums[:, 1::2], sums[:, -1:]
-    tables = np.stack([moving(8 * (size - 1)) for size in sizes])
-    tails = payloads[:, [piece.end - 1 for piece in pieces]].byteswap()
-    right = with_word(behind ^ moved(before, tables), _low(tails)) == tails >> np.uint64(32)
-    ends = frames[:, last : last + 1]
-    return np.hstack([right, with_word(block, _low(ends)) == ends >> np.uint64(32)]).all(axis=1)
+        turned = words.byteswap()
+        sums += [zlib.crc32(frame[first:last].data), *(zlib.crc32(turned[begin:end].data) for begin, end in bounds)]
+    pieces = np.array(sums, np.uint32).reshape(len(payloads), -1)
+    tails, trailers = payloads[:, ends - 1].byteswap(), frames[:, last]
+    pieces[:, 1:] = told = with_word(pieces[:, 1:], tails)
+    good: Bools = (told == tails >> np.uint64(32)).all(axis=1)
+    pieces[:, 1:] = with_word(told, tails >> np.uint64(32))
+    block = np.bitwise_xor.reduce(moved(pieces, _behind(tuple(sizes))), axis=1)
+    return good & (with_word(block, trailers) == trailers >> np.uint64(32))
+
+
+@lru_cache(32)
+def _behind(sizes: tuple[int, ...]) -> Sums:
+    """Tables that move the sums of a block's headers and of each payload on, to the end of the last payload."""
+    return np.stack([moving(8 * sum(sizes[i:])) for i in range(len(sizes) + 1)])
 
 
 def _one_by_one(payloads: Words, frame: Words, shape: FrameShape, boards: int) -> bool:
@@ -130,10 +135,6 @@ def _tells(word: Words, before: int) -> bool:
     """Whether the high half of a word is the CRC-32 of all before and of its low half."""
     low, high = word.view(np.uint32).tolist()
     return zlib.crc32(low.to_bytes(4, "little"), before) == int(high)
-
-
-def _low(words: Words) -> NDArray[np.uint32]:
-    return words.astype(np.uint32)
 
 
 def _crc16(sent: Alike, shape: FrameShape) -> NDArray[np.uint16]:

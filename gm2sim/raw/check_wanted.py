@@ -204,22 +204,16 @@ def waveform_shape(boards: tuple[BoardShape, ...]) -> WaveformShape:
     )  # fmt: skip
 
 
-def board_head(slot: int, words: int, enabled: int, asynchronous: bool) -> Wanted:
-    """The three head words and the last of a digitiser; of the last its low half."""
-    second = enabled << 59 | 1 << 58 | 1 << 13 | asynchronous << 12 | slot
-    return Wanted.of(
-        [
-            (slot << 56 | words, BOARD_FIRST, _ALL),
-            (second, BOARD_SECOND, _ALL),
-            (2 << 16 | 3 << 8 | 5, _NOTHING, _ALL),
-            (words, BOARD_LAST, _LOW),
-        ]
-    )
-
-
 def _head(place: int, one: BoardShape) -> tuple[NDArray[np.int64], Wanted]:
+    """The three head words of a board and its last, of that the low half."""
     places = place + np.array([0, 1, 2, one.words - 1])
-    return places, board_head(one.slot, one.words, one.enabled, asynchronous=False)
+    rows = [
+        (one.slot << 56 | one.words, BOARD_FIRST, _ALL),
+        (one.enabled << 59 | 1 << 58 | 1 << 13 | one.slot, BOARD_SECOND, _ALL),
+        (2 << 16 | 3 << 8 | 5, _NOTHING, _ALL),
+        (one.words, BOARD_LAST, _LOW),
+    ]
+    return places, Wanted.of(rows)
 
 
 def _channel(at: int, number: int, one: BoardShape) -> tuple[NDArray[np.int64], Wanted]:

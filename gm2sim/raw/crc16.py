@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 _POLYNOMIAL = 0x18005
 _PERIOD = 32767
-_ROW = 4096  # bytes of a period of bits, one bit over
+_WORD = 8  # bytes
+_ROW = 512  # words of a period of bits, one bit over
+_PERIOD_BITS = np.append(np.full(_ROW - 1, 2**64 - 1, np.uint64), np.uint64(2**64 - 2))
 _DEGREE = 16
 
-Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint64]
 
 
 class Crc16:
@@ -28,11 +30,11 @@ class Crc16:
     """
 
     def __init__(self, streams: int = 1) -> None:
-        self._rings = np.zeros((streams, 8 * _ROW), np.uint8)  # a period, and a byte that stays zero
+        self._rings = np.zeros((streams, 8 * _WORD * _ROW), np.uint8)  # a period, and a byte that stays zero
         self._rings[:, :2] = 0xFF  # the start value, added to the first 16 bits
         self._size = 0  # bytes
 
-    def update(self, words: NDArray[np.uint64]) -> None:
+    def update(self, words: Words) -> None:
         """Take in the next words of all streams, (streams, n) or (n,)."""
         raw = np.atleast_2d(words).view(np.uint8)
         place = self._size % _PERIOD
@@ -51,7 +53,7 @@ class Crc16:
     @property
     def values(self) -> NDArray[np.uint16]:
         """The sum of each stream, at least one word."""
-        bits = _folded(self._rings, min(self._size, _PERIOD)).view(np.uint64)
+        bits = _folded(self._rings, min(self._size, _PERIOD))
         changed = np.stack([np.bitwise_xor.reduce(row & _masks(), axis=1) for row in bits])
         odd = (np.bitwise_count(changed) & 1).view(np.bool_)
         # The places were counted from the begin, the powers of x are counted from the end.
@@ -60,26 +62,26 @@ class Crc16:
         return found
 
 
-def _folded(rings: Bytes, size: int) -> Bytes:
-    """The sum of all periods of bits of the first ``size`` bytes of each row, (rows, 4096)."""
-    found = rings[:, :_ROW].copy()
-    found[:, -1] &= 0xFE  # the last bit of a row is the first of the next period
+def _folded(rings: NDArray[np.uint8], size: int) -> Words:
+    """The sum of all periods of bits of the first ``size`` bytes of each row, (rows, 512): first bits are highest."""
+    words = rings.view(">u8").astype(np.uint64)
+    found = words[:, :_ROW] & _PERIOD_BITS
     for k in range(1, 8):
-        if _ROW * k - 1 >= size:
+        first = _ROW * k  # and k bits before
+        if _WORD * first - 1 >= size:
             break
-        here = rings[:, _ROW * k - 1 : _ROW * (k + 1)]
-        row = here[:, 1:] >> k | here[:, :-1] << (8 - k)
-        row[:, -1] &= 0xFE
-        found ^= row
+        here = words[:, first - 1 : first + _ROW]
+        found ^= (here[:, 1:] >> np.uint64(k) | here[:, :-1] << np.uint64(64 - k)) & _PERIOD_BITS
     return found
 
 
 @cache
-def _masks() -> NDArray[np.uint64]:
-    """Which of the 32767 bits of a period change bit i of the remainder of x^-(place + 1), (16, 512) words of bits."""
+def _masks() -> Words:
+    """Which of the 32767 bits of a period change bit i of the remainder of x^-(place + 1), (16, 512)."""
     powers = _remainders()[::-1]
     bits = powers >> np.arange(_DEGREE, dtype=np.uint16)[:, None] & 1
-    return np.packbits(np.pad(bits, ((0, 0), (0, 1))).astype(np.uint8), axis=1).view(np.uint64)
+    packed = np.packbits(np.pad(bits, ((0, 0), (0, 1))).astype(np.uint8), axis=1)
+    return packed.view(">u8").astype(np.uint64)
 
 
 @cache

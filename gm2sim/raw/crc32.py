@@ -39,10 +39,10 @@ def moved(sums: Sums, tables: Sums) -> Sums:
     return a ^ b ^ c ^ d
 
 
-def with_word(sums: Sums, words: Sums) -> Sums:
-    """Sums when a word of 4 bytes, little-endian, follows each: arrays of one shape."""
-    table = moving(4)[None]
-    found: Sums = moved((sums ^ words ^ _ALL).reshape(-1, 1), table).reshape(sums.shape) ^ _ALL
+def with_word(sums: Sums, words: NDArray[np.uint64]) -> Sums:
+    """Sums when the low 4 bytes of a word, little-endian, follow each: arrays of one shape."""
+    mixed = sums ^ words.astype(np.uint32) ^ _ALL
+    found: Sums = moved(mixed[..., None], moving(4)[None])[..., 0] ^ _ALL
     return found
 
 

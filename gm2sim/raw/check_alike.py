@@ -35,7 +35,7 @@ class Crate(NamedTuple):
 
 
 class AlikeCheck:
-    """Looks for sound banks in one event after the other; memory for words is taken once, which costs more than they."""
+    """Looks for sound banks in one event after the other; the memory for words is taken once: taking it costs much."""
 
     def __init__(self) -> None:
         self._room = np.empty(_AT_ONCE, np.uint64)
@@ -120,7 +120,7 @@ def _headers_agree(payloads: Words, shapes: tuple[BoardShape, ...], trigger: Tri
     """Which crates have the header words that the trigger makes them, (crates,)."""
     shape = waveform_shape(shapes)
     differs = payloads[:, shape.places].byteswap() ^ shape.wanted.words(trigger)
-    agree: Bools = ~(differs & shape.wanted.mask).any(axis=1)
+    agree: Bools = np.all(differs & shape.wanted.mask == 0, axis=1)
     return agree
 
 
@@ -131,7 +131,7 @@ def _is_repeated(crate: Crate, shapes: tuple[BoardShape, ...]) -> bool:
 
 def _are_sound(sent: Alike, shapes: tuple[BoardShape, ...], trigger: Trigger) -> Bools:
     """Which crates have samples, frames and sums as they should be, (crates,)."""
-    sound = frames_are_sound(sent, tuple((one.slot, one.words) for one in shapes), trigger)
+    sound: Bools = frames_are_sound(sent, tuple((one.slot, one.words) for one in shapes), trigger)
     for run in waveform_shape(shapes).runs:
         sound &= _samples_are_sound(sent.payloads, run)
     return sound
@@ -144,16 +144,17 @@ def _samples_are_sound(words: Words, run: Run) -> Bools:
     headers as they are.
     """
     one = run.one
-    payloads = words[:, run.first : run.first + run.boards * one.words].reshape(-1, run.boards, one.words)
-    channels = payloads[..., HEAD:-1].reshape(len(words), -1, one.of_channel)
+    alike = (len(words), run.boards)
+    payloads = words[:, run.first : run.first + run.boards * one.words].reshape(*alike, one.words)
+    channels = payloads[..., HEAD:-1].reshape(*alike, one.channels, one.of_channel)
     body = channels[..., CHANNEL_HEAD:-CHANNEL_TAIL]
-    waveforms = body.reshape(len(words), -1, one.waveforms, one.step)
+    waveforms = body.reshape(*alike, one.channels, one.waveforms, one.step)
     samples = waveforms[..., WAVEFORM_HEAD:].view("<i2")
-    sound: Bools = (samples.min(axis=(1, 2, 3)) >= ADC_MIN) & (samples.max(axis=(1, 2, 3)) <= ADC_MAX)
-    heads = np.bitwise_xor.reduce(waveforms[..., :WAVEFORM_HEAD], axis=2)
-    everything = [np.bitwise_xor.reduce(body[..., half::BURST], axis=2) for half in range(BURST)]
-    bursts = np.stack(everything, axis=2) ^ heads
+    wide = (samples.min(axis=(2, 3, 4)) < ADC_MIN) | (samples.max(axis=(2, 3, 4)) > ADC_MAX)
+    heads = np.bitwise_xor.reduce(waveforms[..., :WAVEFORM_HEAD], axis=3)
+    everything = [np.bitwise_xor.reduce(body[..., half::BURST], axis=3) for half in range(BURST)]
+    bursts = np.stack(everything, axis=3) ^ heads
     told = channels[..., -CHANNEL_TAIL:-1] ^ channels[..., :CHANNEL_HEAD]
     wrong = told ^ heads ^ bursts.byteswap()
-    sound &= ~wrong.any(axis=(1, 2))
+    sound: Bools = ~(wide.any(axis=1) | wrong.any(axis=(1, 2, 3)))
     return sound

@@ -45,7 +45,7 @@ class _Channels(NamedTuple):
     number: Places
     first: Places
     trailer: Places
-    count: Places
+    pulses: Places
 
 
 def pulses_are_sound(sent: Sent, trigger: Trigger) -> bool:
@@ -57,7 +57,7 @@ def pulses_are_sound(sent: Sent, trigger: Trigger) -> bool:
     pulses = _equal_steps(channels)
     if not _headers_are_sound(sent.payloads, channels, pulses):
         pulses = _steps(sent.payloads, channels)
-        if pulses.size < channels.count.sum() or not _headers_are_sound(sent.payloads, channels, pulses):
+        if pulses.size < channels.pulses.sum() or not _headers_are_sound(sent.payloads, channels, pulses):
             return False
     raw = sent.payloads.view("<u8")
     if not _samples_are_sound(raw, boards, channels, pulses) or not _sums_are_right(raw, channels, pulses):
@@ -111,7 +111,7 @@ def _channels(payloads: Words, boards: list[_Board], trigger: Trigger) -> _Chann
 
 def _equal_steps(channels: _Channels) -> Places:
     """Words where pulses begin if those of a channel are equally long; where they are not, that is seen from them."""
-    first, count = channels.first + CHANNEL_HEAD, channels.count
+    first, count = channels.first + CHANNEL_HEAD, channels.pulses
     step = (channels.trailer - first) // np.maximum(count, 1)
     found: Places = np.repeat(first, count) + _index(count) * np.repeat(step, count)
     return found
@@ -121,7 +121,7 @@ def _steps(payloads: Words, channels: _Channels) -> Places:
     """Words where pulses begin, from one to the next; fewer than there should be where one goes beyond its channel."""
     found: list[int] = []
     data = payloads.view(np.uint8).data
-    for first, trailer, count in zip(channels.first, channels.trailer, channels.count.tolist(), strict=True):
+    for first, trailer, count in zip(channels.first, channels.trailer, channels.pulses.tolist(), strict=True):
         at, end = int(WORD * (first + CHANNEL_HEAD + 1)), WORD * int(trailer)
         for _ in range(count):
             if at > end:
@@ -139,7 +139,7 @@ def _index(count: Places) -> Places:
 
 def _headers_are_sound(payloads: Words, channels: _Channels, pulses: Places) -> bool:
     """Whether pulses follow each other from header to trailer, with their numbers, in order of time."""
-    count = channels.count
+    count = channels.pulses
     low, high = payloads[pulses].astype(np.uint64), payloads[pulses + 1].astype(np.uint64)
     index = _index(count)
     first, last = np.flatnonzero(index == 0), np.flatnonzero(index == np.repeat(count, count) - 1)
@@ -172,14 +172,14 @@ def _sums_are_right(raw: Words, channels: _Channels, pulses: Places) -> bool:
     Exclusive or does not mind in which order bytes lie. The board has summed up samples before it turned their bytes,
     headers as they are.
     """
-    some = channels.count > 0
+    some = channels.pulses > 0
     first = channels.first[:, None] + np.arange(CHANNEL_HEAD)
     told = raw[first] ^ raw[channels.trailer[:, None] + np.arange(CHANNEL_HEAD)]
     begin, end = channels.first[some] + CHANNEL_HEAD, channels.trailer[some]
     heads = np.zeros_like(told)
     everything = np.zeros_like(told)
     if begin.size:
-        count = channels.count[some]
+        count = channels.pulses[some]
         pairs = raw[pulses[:, None] + np.arange(WAVEFORM_HEAD)]
         heads[some] = np.bitwise_xor.reduceat(pairs, np.cumsum(count) - count, axis=0)
         # The low words of a channel that begins at an even word of the bank are even words, else odd ones.

@@ -105,7 +105,8 @@ def _crc32s_are_right(payloads: Words, frames: Words, shape: FrameShape, sizes: 
     good: Bools = (told == tails >> np.uint64(32)).all(axis=1)
     pieces[:, 1:] = with_word(told, tails >> np.uint64(32))
     block = np.bitwise_xor.reduce(moved(pieces, _behind(tuple(sizes))), axis=1)
-    return good & (with_word(block, trailers) == trailers >> np.uint64(32))
+    good &= with_word(block, trailers) == trailers >> np.uint64(32)
+    return good
 
 
 @lru_cache(32)

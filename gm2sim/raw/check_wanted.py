@@ -20,7 +20,7 @@ _LOW, _HIGH = 2**32 - 1, _ALL - (2**32 - 1)  # halves of a word
 _BLOCK = 0xFF  # block numbers count modulo 256
 _CACHED = 32  # shapes; a run has about ten
 
-# What the trigger adds to a word: low 24 bits of its number, low 8, clock above bit 32 and below, type; each times this.
+# What the trigger adds to a word: low 24 bits of its number, low 8, clock above bit 32 and below, type, times this.
 _NOTHING = (0, 0, 0, 0, 0)
 CDF_HEADER = (1 << 32, 0, 1 << 20, 0, 1 << 56)
 BLOCK_HEADER = (0, 0, 0, 1 << 4, 0)

@@ -36,7 +36,8 @@ def moved(sums: Sums, tables: Sums) -> Sums:
     column = np.arange(len(tables))
     parts = np.ascontiguousarray(sums, "<u4").view(np.uint8).reshape(*sums.shape, 4)
     a, b, c, d = (tables[column, i, parts[..., i]] for i in range(4))
-    return a ^ b ^ c ^ d
+    found: Sums = a ^ b ^ c ^ d
+    return found
 
 
 def with_word(sums: Sums, words: NDArray[np.uint64]) -> Sums:

@@ -149,11 +149,11 @@ def resealed(record: Any, trigger: Told, word: int, mask: int) -> dict[str, byte
 
 
 def bits_of_headers() -> Iterator[tuple[int, int]]:
-    """Word and bit of all headers of a payload with one channel that sent two waveforms or pulses of 8 samples."""
+    """Word and every third bit of all headers of a payload with one channel that sent two times 8 samples."""
     for word in (0, 1, 2, 3, 4, 5, 6, 9, 10):
-        yield from ((word, bit) for bit in range(64))
-    yield from ((15, bit) for bit in range(32, 64))  # of the clock at readout nothing is known
-    yield from ((16, bit) for bit in range(32))
+        yield from ((word, bit) for bit in range(word % 3, 64, 3))
+    yield from ((15, bit) for bit in range(32, 64, 3))  # below is the clock at readout, of which nothing is known
+    yield from ((16, bit) for bit in range(0, 32, 3))
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,4 @@ def test_wrong_headers_with_right_sums_are_told(
         quick, slow = both(path, monkeypatch)
         assert quick == slow
         told[word, bit] = bool(slow)
-    unknown = {where for where, found in told.items() if not found}
-    if kind == 2:
-        assert unknown <= {(3, bit) for bit in range(24, 46)}  # a gap is told twice, and has to agree
-    else:
-        assert all(word in (3, 5, 6, 9, 10, 15) for word, _ in unknown)
+    assert all(found for (word, _), found in told.items() if kind == 2 or word < 3), told

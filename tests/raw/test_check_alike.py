@@ -136,7 +136,7 @@ def test_samples_of_13_bits_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def resealed(record: Any, trigger: Told, word: int, mask: int) -> dict[str, bytes]:
-    """Banks R, A, Z of a crate with one channel, one of its words changed, all check sums being those of what is sent."""
+    """Banks R, A, Z of a crate with one channel, one word changed, and all check sums those of what is sent."""
     (board,) = pulse_boards(record) if isinstance(record, AsynchronousRecord) else boards_of(record)
     frame = Frame(record.crate, trigger, [board.board])
     words = made(board, trigger)

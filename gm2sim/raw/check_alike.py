@@ -4,6 +4,7 @@ Crates whose boards sent alike are compared word for word with what their trigge
 A crate that differs in anything is left to :mod:`gm2sim.raw.check_crates`, which says in what.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -27,18 +28,30 @@ Bools = NDArray[np.bool_]
 
 
 class Crate(NamedTuple):
-    """A crate that sent samples, with bank xB where there is one, and the names of its banks."""
+    """A crate that sent samples.
+
+    Attributes
+    ----------
+    sent : Sent
+    kept : big-endian uint64 array or None
+        Bank xB.
+    banks : tuple of str
+        Their names.
+    place : int
+        Byte of the event's payload where xR begins, -1 where it is compressed.
+    """
 
     sent: Sent
     kept: Words | None
     banks: tuple[str, ...]
+    place: int
 
 
 class AlikeCheck:
-    """Looks for sound banks in one event after the other; the memory for words is taken once: taking it costs much."""
+    """Looks for sound banks in one event after the other."""
 
     def __init__(self) -> None:
-        self._room = np.empty(_AT_ONCE, np.uint64)
+        self._room = np.empty(_AT_ONCE, np.uint64)  # taken once: new memory costs more than what is done with it
 
     def sound_banks(self, event: Event, trigger: Trigger) -> set[str]:
         """Names of banks xR, xA, xB, xZ in which nothing is wrong; what is not among them may be as good.
@@ -61,12 +74,12 @@ class AlikeCheck:
         for crates in alike.values():
             step = max(1, _AT_ONCE // max(1, crates[0].sent.payloads.size))
             for some in (crates[i : i + step] for i in range(0, len(crates), step)):
-                sound.update(self._sound_ones(some, trigger))
+                sound.update(self._sound_ones(some, event, trigger))
         return sound
 
-    def _sound_ones(self, crates: list[Crate], trigger: Trigger) -> Iterator[str]:
+    def _sound_ones(self, crates: list[Crate], event: Event, trigger: Trigger) -> Iterator[str]:
         """Banks of crates of the same sizes; most often their boards have sent alike."""
-        every = Alike.of([crate.sent for crate in crates], self._room)
+        every = Alike.of([crate.sent for crate in crates], self._payloads(crates, event))
         left = np.arange(len(crates))
         while left.size:
             shapes = _shapes(crates[left[0]].sent.payloads)
@@ -78,6 +91,17 @@ class AlikeCheck:
                     if _is_repeated(crates[i], shapes):
                         yield from crates[i].banks
             left = np.setdiff1d(left[1:], same)
+
+    def _payloads(self, crates: list[Crate], event: Event) -> Words:
+        """Banks xR as they lie in memory, (crates, n): a view of the event where they lie equally far apart."""
+        places = [crate.place for crate in crates]
+        shape = len(crates), crates[0].sent.payloads.size
+        step = places[1] - places[0] if len(crates) > 1 else 8 * shape[1]
+        if min(places) >= 0 and step > 0 and places == [places[0] + i * step for i in range(len(crates))]:
+            return np.ndarray(shape, "<u8", event.payload, places[0], (step, 8))
+        room = self._room if math.prod(shape) <= self._room.size else np.empty(math.prod(shape), np.uint64)
+        rows = room[: math.prod(shape)].reshape(shape)
+        return np.stack([crate.sent.payloads.view("<u8") for crate in crates], out=rows)
 
 
 def _crates(event: Event, letter: str) -> Iterator[Crate]:
@@ -94,7 +118,10 @@ def _crates(event: Event, letter: str) -> Iterator[Crate]:
         if "".join(one[1] for one in names[:3]) == "RAZ" and not any(one.nbytes % 8 for one in data):
             payloads, frame, trailer, *kept = (np.frombuffer(one, ">u8") for one in data)
             if trailer.size == 1:
-                yield Crate(Sent(int(name[2:]), payloads, frame, trailer), kept[0] if kept else None, names)
+                bank = event.banks[name]
+                place = -1 if bank.packed_in else bank.data_offset - event.offset - 16
+                sent = Sent(int(name[2:]), payloads, frame, trailer)
+                yield Crate(sent, kept[0] if kept else None, names, place)
 
 
 def _shapes(payloads: Words) -> tuple[BoardShape, ...]:

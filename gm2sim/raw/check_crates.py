@@ -70,10 +70,12 @@ class CrateCheck:
         self._verified = {}
         self._sound = self._alike.sound_banks(event, self._trigger) if self._strict and self._trigger else set()
 
+    def is_sound(self, bank: RawBank) -> bool:
+        """Whether it is known already that nothing is wrong with a bank but, may be, its type."""
+        return bank.name in self._sound
+
     def problems(self, event: Event, bank: RawBank) -> Iterator[str]:
         """What is wrong with a bank of a crate, the clock crate among them."""
-        if bank.name in self._sound:
-            return
         kind = bank.name[1] if bank.name[:3] != "TTC" else bank.name[3]
         fail = failure(self._path, bank)
         if bank.name == "TTCB":

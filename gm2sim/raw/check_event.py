@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,8 @@ class EventCheck:
         trigger = self._trigger_of(event)
         self._crates.begin(event, trigger)
         for bank in banks:
+            if self._crates.is_sound(bank) and bank.type == type_of(kind_of(bank.name)):
+                continue
             try:
                 yield from self._bank(event, bank)
             except RawFormatError as err:
@@ -260,6 +263,7 @@ _EXAMINE: dict[str, Callable[[EventCheck, Event, RawBank], Iterator[str]]] = {
 }
 
 
+@lru_cache(4096)
 def kind_of(name: str) -> str:
     """First two letters of a bank of a crate, the name of any other."""
     known = name[:1] in "CLPA" and name[1:2] in _CRATE_TYPES and is_number(name[2:])
@@ -271,6 +275,7 @@ def type_of(kind: str) -> int:
     return _TYPES[kind] if kind in _TYPES else _CRATE_TYPES[kind[1]]
 
 
+@lru_cache(4096)
 def rank_of(name: str) -> tuple[int, int] | None:
     """Place of a bank in an event: crate, then kind; None of a bank that is not known."""
     kind = kind_of(name)

@@ -63,7 +63,7 @@ def pulses_are_sound(sent: Sent, trigger: Trigger) -> bool:
     if not _samples_are_sound(raw, boards, channels, pulses) or not _sums_are_right(raw, channels, pulses):
         return False
     told = tuple((one.slot, one.words) for one in boards)
-    return bool(frames_are_sound(Alike.of([sent], raw), told, trigger)[0])
+    return bool(frames_are_sound(Alike.of([sent], raw[None]), told, trigger)[0])
 
 
 def _boards(payloads: Words, trigger: Trigger) -> list[_Board]:

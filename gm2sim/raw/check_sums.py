@@ -1,6 +1,5 @@
 """Frames of AMC13s whose boards sent alike: their words, and all sums over payloads, blocks and events."""
 
-import math
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -51,13 +50,11 @@ class Alike(NamedTuple):
     trailers: Words
 
     @classmethod
-    def of(cls, some: Sequence[Sent], room: Words) -> "Alike":
-        """Banks of a few crates, their payloads copied into a room that holds them; those of one crate are not."""
-        numbers, *banks = zip(*some, strict=True)
-        payloads, frames, trailers = ([one.view("<u8") for one in column] for column in banks)
-        shape = len(some), payloads[0].size
-        rows = payloads[0][None] if len(some) == 1 else np.stack(payloads, out=room[: math.prod(shape)].reshape(shape))
-        return cls(np.array(numbers, np.uint64), rows, np.stack(frames), np.stack(trailers))
+    def of(cls, some: Sequence[Sent], payloads: Words) -> "Alike":
+        """A few crates whose payloads are put together already."""
+        numbers = np.array([one.crate for one in some], np.uint64)
+        frames = np.stack([one.frame.view("<u8") for one in some])
+        return cls(numbers, payloads, frames, np.stack([one.trailer.view("<u8") for one in some]))
 
     def rows(self, some: NDArray[np.int64]) -> "Alike":
         """Those of some crates."""
@@ -96,8 +93,9 @@ def _crc32s_are_right(payloads: Words, frames: Words, shape: FrameShape, sizes: 
     ends = np.cumsum(sizes)
     bounds = list(zip((ends - sizes).tolist(), (ends - 1).tolist(), strict=True))
     sums = []
-    for words, frame in zip(payloads, frames, strict=True):
-        turned = words.byteswap()
+    turned = np.empty(payloads.shape[1], "<u8")
+    for words, frame in zip(payloads.view(">u8"), frames, strict=True):
+        turned[:] = words
         sums += [zlib.crc32(frame[first:last].data), *(zlib.crc32(turned[begin:end].data) for begin, end in bounds)]
     pieces = np.array(sums, np.uint32).reshape(len(payloads), -1)
     tails, trailers = payloads[:, ends - 1].byteswap(), frames[:, last]

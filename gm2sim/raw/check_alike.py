@@ -15,12 +15,14 @@ from gm2sim.raw.check_pulses import pulses_are_sound
 from gm2sim.raw.check_sums import Alike, Sent, frames_are_sound
 from gm2sim.raw.check_wanted import BoardShape, Run, waveform_shape
 from gm2sim.raw.check_words import LETTERS, Trigger
-from gm2sim.raw.decode_boards import ADC_MAX, ADC_MIN, BURST, CHANNEL_HEAD, CHANNEL_TAIL, HEAD, WAVEFORM_HEAD
+from gm2sim.raw.decode_boards import ADC_MAX, ADC_MIN, BURST, CHANNEL_HEAD, CHANNEL_TAIL, FC7, HEAD, WAVEFORM_HEAD
 from gm2sim.raw.errors import RawFormatError
 from gm2sim.raw.event import Event
 from gm2sim.raw.unpack import is_number
 
 _AT_ONCE = 1 << 19  # words: several crates that fit into a cache
+_CLOCK_CRATE = ("TTCA", "TTCB", "TTCZ")
+_FIRMWARE = 3 << 16 | 2 << 8 | 1  # of its boards
 _MOST_WAVEFORMS = 1 << 12  # of a crate: with more, crates are looked at one by one
 
 Words = NDArray[np.uint64]
@@ -64,7 +66,7 @@ class AlikeCheck:
             Of the event.
         """
         alike: dict[tuple[int, ...], list[Crate]] = {}
-        sound: set[str] = set()
+        sound = {*_CLOCK_CRATE} if _clock_is_sound(event, trigger) else set()
         for crate in _crates(event, LETTERS.get(trigger.kind, "")):
             if trigger.kind == 4:
                 if crate.kept is None and pulses_are_sound(crate.sent, trigger):
@@ -122,6 +124,26 @@ def _crates(event: Event, letter: str) -> Iterator[Crate]:
                 place = -1 if bank.packed_in else bank.data_offset - event.offset - 16
                 sent = Sent(int(name[2:]), payloads, frame, trailer)
                 yield Crate(sent, kept[0] if kept else None, names, place)
+
+
+def _clock_is_sound(event: Event, trigger: Trigger) -> bool:
+    """Whether nothing is wrong in the banks of crate 00."""
+    try:
+        banks = [event.banks[name].data for name in _CLOCK_CRATE if name in event.banks]
+    except RawFormatError:
+        return False
+    if len(banks) < len(_CLOCK_CRATE) or banks[1].nbytes != 64 or banks[2].nbytes != 8 or banks[0].nbytes % 8:
+        return False
+    frame, payloads, last = (np.frombuffer(bank, ">u8") for bank in banks)
+    low, high = trigger.clock & 0xFFFFFFFF, trigger.clock >> 32
+    for slot, words in enumerate(payloads.reshape(2, 4).tolist(), 1):  # the encoder and the trigger: their kinds
+        first = slot << 56 | trigger.short << 32 | high << 20 | 4
+        second = trigger.kind << 48 | low << 16 | FC7 << 13 | slot << 11 | slot
+        tail = (trigger.number & 0xFF) << 24 | 4
+        if [*words[:3], words[3] & 0xFFFFFFFF] != [first, second, _FIRMWARE, tail]:
+            return False
+    alike = Alike.of([Sent(0, payloads, frame, last)], payloads.view("<u8")[None])
+    return bool(frames_are_sound(alike, ((1, 4), (2, 4)), trigger)[0])
 
 
 def _shapes(payloads: Words) -> tuple[BoardShape, ...]:

@@ -53,8 +53,9 @@ class Crc16:
     @property
     def values(self) -> NDArray[np.uint16]:
         """The sum of each stream, at least one word."""
-        bits = _folded(self._rings, min(self._size, _PERIOD))
-        changed = np.stack([np.bitwise_xor.reduce(row & _masks(), axis=1) for row in bits])
+        used = slice(-(-self._size // _WORD))
+        bits = _folded(self._rings, min(self._size, _PERIOD))[:, used]
+        changed = np.stack([np.bitwise_xor.reduce(row & _masks()[:, used], axis=1) for row in bits])
         odd = (np.bitwise_count(changed) & 1).view(np.bool_)
         # The places were counted from the begin, the powers of x are counted from the end.
         power = (np.arange(_DEGREE) + 8 * self._size + _DEGREE) % _PERIOD

@@ -9,10 +9,10 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 
 _BROKEN_PIPE = 141  # what a shell reports for a process ended by SIGPIPE
 _INTERRUPTED = 130
+_WRONG = 2
 _CONTINUE = 75  # gm2sim.farm.CONTINUE: all ranks leave by themselves
 _RANK = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 _HEAR_OTHERS_S = 15.0  # in which the first rank says what all have found, and ends them
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         for line in f"gm2sim: {message}".split("\n"):
             complain(line)
-    if code not in (0, _CONTINUE) and _several_ranks():
+    if code not in (0, _CONTINUE) and "mpi4py.MPI" in sys.modules and _several_ranks():
         _end_all_ranks(code)
     sys.exit(code)
 
@@ -96,9 +96,11 @@ def _from_this_rank(err: Exception, code: int, message: str) -> str:
         return f"{where[0]}: {message}"
     if _rank() == 0:
         return message
-    if code == _CONTINUE:
+    together = "mpi4py.MPI" in sys.modules  # before that, all have read the same request
+    if code == _CONTINUE or (code == _WRONG and not together):
         return ""
-    time.sleep(_HEAR_OTHERS_S)
+    if together:
+        time.sleep(_HEAR_OTHERS_S)
     return f"rank {_rank()}: {message}"
 
 
@@ -136,10 +138,9 @@ def _several_ranks() -> bool:
 
 def _end_all_ranks(code: int) -> None:
     sys.stderr.flush()
-    with suppress(ImportError, RuntimeError):  # no MPI for Python: each process leaves by itself
-        from mpi4py import MPI
+    from mpi4py import MPI
 
-        MPI.COMM_WORLD.Abort(code)
+    MPI.COMM_WORLD.Abort(code)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The catalogue: every file of a production by its metadata, found by queries, with where it comes from and lies."""
 
 from gm2sim.catalog.ancestry import ancestors, descendants, locate, retire
-from gm2sim.catalog.bulk import Columns, declare_columns
+from gm2sim.catalog.bulk import declare_columns
+from gm2sim.catalog.columns import Columns
 from gm2sim.catalog.declare import Declared, declare
 from gm2sim.catalog.definitions import define, list_definitions, list_snapshots, snapshot
 from gm2sim.catalog.lexer import QueryError

@@ -17,7 +17,8 @@ from gm2sim.catalog.times import now
 
 _LOCK = 0x676D3263  # any number, the same for every writer of a catalogue
 _FEW = 50_000  # from so many new files on, indexes are built again instead of kept up
-_CACHE_KIB = 262_144  # of SQLite, while indexes are built
+_CACHE_KIB = 262_144  # of the database, while indexes are built
+_THIS_TRANSACTION = True  # a setting of PostgreSQL that ends with it
 _PIECE = 100_000  # rows in memory at once
 _CHUNK = 900  # values in one statement
 Row = TypeVar("Row")
@@ -53,11 +54,25 @@ def store(connection: Connection, table: Table, rows: Iterable[Sequence[Any]]) -
     rest = iter(rows)
     piece = list(islice(rest, _PIECE))
     if piece and connection.dialect.name == "postgresql":
-        _copy(connection, table, chain(piece, rest))
+        with copying(connection, table) as copy:
+            for row in chain(piece, rest):
+                copy.write_row(row)
         return
     while piece:
         connection.exec_driver_sql(_insert(table), [tuple(row) for row in piece])
         piece = list(islice(rest, _PIECE))
+
+
+@contextmanager
+def copying(connection: Connection, table: Table, *, binary: bool = False) -> Iterator[Any]:
+    """A COPY of PostgreSQL into a table: psycopg's object with ``write_row``, and ``write`` for blocks of bytes."""
+    from psycopg import sql
+
+    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
+    form = sql.SQL(" (FORMAT BINARY)" if binary else "")
+    statement = sql.SQL("COPY {} ({}) FROM STDIN{}").format(sql.Identifier(table.name), columns, form)
+    with connection.connection.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[attr-defined]
+        yield copy
 
 
 @contextmanager
@@ -71,6 +86,8 @@ def indexes_built_after(connection: Connection, new: int) -> Iterator[None]:
         return
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    else:
+        connection.execute(select(func.set_config("maintenance_work_mem", f"{_CACHE_KIB}kB", _THIS_TRANSACTION)))
     indexes = sorted(files.indexes, key=lambda index: str(index.name))
     for index in indexes:
         index.drop(connection)
@@ -146,13 +163,3 @@ def _last(table: Table) -> Select[Any]:
 @cache
 def _insert(table: Table) -> str:
     return str(insert(table).compile(dialect=sqlite.dialect()))
-
-
-def _copy(connection: Connection, table: Table, rows: Iterable[Sequence[Any]]) -> None:
-    from psycopg import sql
-
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
-    with connection.connection.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[attr-defined]
-        for row in rows:
-            copy.write_row(row)

@@ -339,6 +339,26 @@ def catalog_verify(
         raise typer.Exit(1)
 
 
+@catalog_app.command("grant")
+def catalog_grant(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a role of the PostgreSQL server")],
+    role: Annotated[str, typer.Option(metavar="ROLE", help="reader or operator")],
+    db: Db = _DB,
+    as_json: Json = False,
+) -> None:
+    """Let a role of a PostgreSQL server look at the catalogue (reader), or declare and change files too (operator).
+
+    Example: gm2sim catalog grant shifter --role reader --db postgresql:///gm2_catalog
+    """
+    from gm2sim.catalog.roles import grant
+    from gm2sim.terminal import say
+
+    with _opened(db) as engine:
+        grant(engine, name, role)
+    may = "may read" if role == "reader" else "may read and declare"
+    show({"name": name, "role": role}, as_json, lambda _: say(f"'{name}' {may}"))
+
+
 def _opened(db: str, *, read_only: bool = False) -> Any:
     from contextlib import contextmanager
 

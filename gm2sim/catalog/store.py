@@ -7,8 +7,10 @@ from functools import cache
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, func, insert, select
+from sqlalchemy import Connection, Engine, Select, Table, Text, column, func, insert, select
+from sqlalchemy import table as lightweight_table
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DBAPIError
 
 from gm2sim.catalog.record import Settings
 from gm2sim.catalog.schema import campaigns, files, folders, settings
@@ -66,22 +68,26 @@ def store(connection: Connection, table: Table, rows: Iterable[Sequence[Any]]) -
 @contextmanager
 def copying(connection: Connection, table: Table, *, binary: bool = False) -> Iterator[Any]:
     """A COPY of PostgreSQL into a table: psycopg's object with ``write_row``, and ``write`` for blocks of bytes."""
-    from psycopg import sql
+    from psycopg import Error, sql
 
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
     form = sql.SQL(" (FORMAT BINARY)" if binary else "")
     statement = sql.SQL("COPY {} ({}) FROM STDIN{}").format(sql.Identifier(table.name), columns, form)
-    with connection.connection.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[attr-defined]
-        yield copy
+    try:
+        with connection.connection.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[attr-defined]
+            yield copy
+    except Error as err:
+        raise DBAPIError("COPY", None, err) from None
 
 
 @contextmanager
 def indexes_built_after(connection: Connection, new: int) -> Iterator[None]:
     """Around a large insert: the indexes of files are dropped and built again, which costs a third.
 
-    The transaction holds the table on PostgreSQL meanwhile. Small inserts leave the indexes as they are.
+    The transaction holds the table on PostgreSQL meanwhile. Small inserts leave the indexes as they are, and so do
+    those of a role that does not own the table.
     """
-    if new < _FEW or new < next_id(connection, files):
+    if new < _FEW or new < next_id(connection, files) or not _owned(connection):
         yield
         return
     if connection.dialect.name == "sqlite":
@@ -163,3 +169,11 @@ def _last(table: Table) -> Select[Any]:
 @cache
 def _insert(table: Table) -> str:
     return str(insert(table).compile(dialect=sqlite.dialect()))
+
+
+def _owned(connection: Connection) -> bool:
+    if connection.dialect.name == "sqlite":
+        return True
+    tables = lightweight_table("pg_tables", column("tablename", Text), column("tableowner", Text))
+    may = select(func.pg_has_role(tables.c.tableowner, "USAGE")).where(tables.c.tablename == files.name)
+    return bool(connection.execute(may).scalar())

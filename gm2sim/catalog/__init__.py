@@ -11,7 +11,7 @@ from gm2sim.catalog.query import count, names, page, record, records
 from gm2sim.catalog.record import FileRecord, Settings
 from gm2sim.catalog.sam import export, from_sam, read_sam, to_sam
 from gm2sim.catalog.sidecar import describe, read_subrun
-from gm2sim.catalog.text import CatalogError, printable
+from gm2sim.catalog.text import CatalogError
 from gm2sim.catalog.verify import Verified, check_tables, verify_catalog, verify_folder
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "names",
     "page",
     "parse",
-    "printable",
     "read_sam",
     "read_subrun",
     "record",

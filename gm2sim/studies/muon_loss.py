@@ -5,11 +5,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.report.published import data_set_of, published
 from gm2sim.studies.case import Case
 from gm2sim.studies.differential_decay import injection_phase
 from gm2sim.studies.muon_loss_injected import drift, injected_muon_loss
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import fit_times, fitted_shift, jackknife
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch, State

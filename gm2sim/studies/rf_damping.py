@@ -11,9 +11,10 @@ from scipy.optimize import minimize_scalar
 from gm2sim.config import Config
 from gm2sim.injection import changes
 from gm2sim.machine import layout, quad_settings
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import BLOCKS, line_columns, phasor
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import jackknife
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch, State

@@ -124,8 +124,8 @@ def laser_sources() -> Plot:
     plot, axes = panels(8.4, 3.1, 2, width_ratios=[1, 1.5])
     config = load("gasgun", {"daq.async_every": FILLS_PER_CYCLE})
     setup = Setup.of(config)
-    dress(axes[0], "time since the trigger [ns]", "ADC counts", "pulses of head 1 in one readout")
-    dress(axes[1], "time since the begin of run [s]", "above the presamples [counts]", "pulses of head 1 in twenty readouts")
+    dress(axes[0], "time since the trigger [ns]", "ADC counts", "pulses of head 1: of one readout")
+    dress(axes[1], "time since the begin of run [s]", "above the presamples [counts]", f"of {_READOUTS} readouts")
     for readout in range(_READOUTS):
         fill = FILLS_PER_CYCLE * (readout + 1) - 1
         when = fill_time(config, fill, FillType.ASYNCHRONOUS)

@@ -181,6 +181,30 @@ def test_the_hash_of_the_sources_sees_names_and_contents_only(tmp_path):
     assert len({first, second, third, cache.sources_hash(tmp_path)}) == 4
 
 
+def test_compiled_code_depends_on_what_kernels_import_and_on_nothing_else(tmp_path):
+    """A changed report compiles nothing again; a changed number three imports away from a kernel does."""
+    for name, text in {
+        "gpu/kernel.py": "",
+        "tracking/mover.py": "from gpu.kernel import Kernel\nfrom fields import (\n    law,\n)\n",
+        "fields/__init__.py": "",
+        "fields/law.py": "def f():\n    import decay.numbers\n",
+        "decay/numbers.py": "factor = 2\n",
+        "gm2sim/report.py": "from tracking.mover import move\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    first, whole = cache.sources_hash(tmp_path, kernels=True), cache.sources_hash(tmp_path)
+    (tmp_path / "gm2sim/report.py").write_text("changed = 1\n")
+    assert cache.sources_hash(tmp_path, kernels=True) == first
+    assert cache.sources_hash(tmp_path) != whole
+    seen = {first}
+    for name in ("gpu/kernel.py", "tracking/mover.py", "fields/__init__.py", "fields/law.py", "decay/numbers.py"):
+        with (tmp_path / name).open("a") as file:
+            file.write("other = 3\n")
+        seen.add(cache.sources_hash(tmp_path, kernels=True))
+    assert len(seen) == 6
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """An empty folder of compiled code, used in this process until the test ends."""

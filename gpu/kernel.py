@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import llvmlite.binding as llvm
 import numba
@@ -31,6 +31,7 @@ FAST = frozenset({"contract", "nsz", "arcp", "reassoc"})
 # For code whose order of operations matters (argument reduction, compensated sums): only fused multiply-adds.
 EXACT = frozenset({"contract", "nsz"})
 
+Arrays = TypeVar("Arrays", bound=tuple)
 Copies = dict[int, tuple[Any, np.ndarray]]  # identity of a host array -> (array on the device, host array)
 BLOCK = 256  # threads of a CUDA block; CPU threads share out particles in whole blocks too
 
@@ -100,6 +101,23 @@ def compiled(function: FunctionType, *, allocates: bool = True) -> Any:
         numba.config.CACHE_DIR = before
     dispatcher.compile = functools.partial(_compile_once, dispatcher)
     return dispatcher
+
+
+def read_only(arrays: Arrays) -> Arrays:
+    """Give the arrays of a NamedTuple to a kernel that only reads them.
+
+    numba compiles a version for each mixture of arrays that may be written and arrays that may not (those of
+    `numpy.broadcast_to`, or of the bytes of a file): so there is one.
+    """
+    return type(arrays)(*map(_locked, arrays))
+
+
+def _locked(array: Any) -> Any:
+    if not isinstance(array, np.ndarray):
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _finish(dispatcher: Any) -> Any:

@@ -98,9 +98,7 @@ def test_a_dipole_moves_the_orbit_by_its_response() -> None:
 def kicked(pulses: KickerPulses) -> RingTables:
     """Every order has room, as for the kickers of Run-1a: the loop compiled for an injected fill serves here too."""
     filled = replace(pulses, shape=(*pulses.shape, *[0.0] * (11 - len(pulses.shape))))
-    return ring_tables(
-        RING, replace(IDEAL, voltage=0.0), UNIFORM, kickers=filled, electric_order=10, magnetic_order=6
-    )
+    return ring_tables(RING, replace(IDEAL, voltage=0.0), UNIFORM, kickers=filled, electric_order=10, magnetic_order=6)
 
 
 def test_a_kick_turns_the_muon_by_field_times_length() -> None:

@@ -129,7 +129,7 @@ def test_each_muon_is_kicked_at_its_own_time() -> None:
         low, high = math.radians(112.0) - kicker.theta_end, math.radians(112.0) - kicker.theta_start
         per_field += (math.sin(high) - math.sin(low)) / B0
     assert math.isclose(late - early, slope * 2e-8 * per_field, rel_tol=1e-4)
-    assert never == 0.0
+    assert abs(never) < 1e-14  # rounding of the free bends, some hundred steps of 1e-16; the kicks are of 1e-5
 
 
 def test_the_kick_of_a_shape_follows_the_shape() -> None:

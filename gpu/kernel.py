@@ -52,7 +52,7 @@ def {name}_on_gpu(n, {args}):
 """
 
 
-def scalar(function: Callable | None = None, *, exact: bool = False, inline: bool = True, python: bool = True) -> Any:
+def scalar(function: Callable | None = None, *, exact: bool = False, inline: bool = True) -> Any:
     """Compile a function of plain numbers so that it melts into every kernel that calls it.
 
     Parameters
@@ -63,23 +63,22 @@ def scalar(function: Callable | None = None, *, exact: bool = False, inline: boo
         Keep the written order of operations (used as ``@scalar(exact=True)``); fused multiply-adds remain.
     inline
         False for a long function with loops that cannot be vectorised anyway: compiled once, then called.
-    python
-        False for a function that only kernels call: what would unpack Python's objects for it, a sixth of the time of
-        compiling, is left out. Python must not call it.
 
     Returns
     -------
     numba dispatcher
-        Callable from Python (see above), from other scalar functions and from kernels on CPU and GPU; ``.py_func`` is
+        Callable from Python, from other scalar functions and from kernels on CPU and GPU; ``.py_func`` is
         the plain Python function, which also takes complex or counting numbers.
     """
     if function is None:
-        return functools.partial(scalar, exact=exact, inline=inline, python=python)
+        return functools.partial(scalar, exact=exact, inline=inline)
     flags = set(EXACT if exact else FAST)
     # _nrt=False: no reference counts for the arrays that pass through (that halves the positron transport).
     options = {"error_model": "numpy", "fastmath": flags, "no_cfunc_wrapper": True, "_nrt": False}
-    options["no_cpython_wrapper"] = not python
-    return _finish(numba.njit(forceinline=inline, **options)(function))
+    dispatcher = numba.njit(forceinline=inline, **options)(function)
+    # Kernels call one of its own, without the code that unpacks Python's objects: a fifth of the time of compiling.
+    within = numba.njit(forceinline=inline, no_cpython_wrapper=True, **options)(function)
+    return _finish(dispatcher, within)
 
 
 def compiled(function: FunctionType, *, allocates: bool = True) -> Any:
@@ -124,21 +123,24 @@ def _locked(array: Any) -> Any:
     return view
 
 
-def _finish(dispatcher: Any) -> Any:
+def _finish(dispatcher: Any, within: Any = None) -> Any:
     """Let one version of a function serve all constants it is called with; numba would compile one for each.
 
-    Where compiling is switched off (NUMBA_DISABLE_JIT) the plain function gets its `py_func`.
+    Compiled functions call `within`, if given, in its place. Where compiling is switched off (NUMBA_DISABLE_JIT) the
+    plain function gets its `py_func`.
     """
     if numba.config.DISABLE_JIT:
         dispatcher.py_func = dispatcher
         return dispatcher
-    resolve = dispatcher.get_call_template
+    within = within or dispatcher
+    resolve = within.get_call_template
 
     def get_call_template(arguments: Any, keywords: Any) -> Any:
         plain = numba.types.unliteral
         return resolve(tuple(map(plain, arguments)), {name: plain(kind) for name, kind in keywords.items()})
 
     dispatcher.get_call_template = get_call_template
+    dispatcher.get_overload = within.get_overload
     return dispatcher
 
 
@@ -207,7 +209,7 @@ class Kernel:
     Attributes
     ----------
     step
-        The compiled step of one particle, for kernels only; ``step.py_func`` is plain Python.
+        The compiled step of one particle; ``step.py_func`` is plain Python.
     on_cpu
         The CPU loop, called as ``on_cpu(first, last, a, b, ...)``; it can be called from other compiled
         functions.
@@ -215,7 +217,7 @@ class Kernel:
 
     def __init__(self, step: Callable) -> None:
         functools.update_wrapper(self, step)
-        self.step = scalar(step, python=False)
+        self.step = scalar(step)
         names = list(inspect.signature(step).parameters)[1:]
         source = _LOOPS.format(name=step.__name__, args=", ".join(names))
         loops: dict[str, Any] = {"step": self.step, "__name__": step.__module__}

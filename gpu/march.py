@@ -81,9 +81,9 @@ class March:
         # numba's disk cache wants a file: the loops count as part of this one.
         exec(compile(self.source, __file__, "exec"), space)
         self.block = compiled(space[f"{name}_block"])
-        self.one = scalar(space[f"{name}_one"], inline=False, python=False)
-        self.part = scalar(space[f"{name}_part"], inline=False, python=False)
-        self.row = scalar(space[f"{name}_row"], python=False)
+        self.one = scalar(space[f"{name}_one"], inline=False)
+        self.part = scalar(space[f"{name}_part"], inline=False)
+        self.row = scalar(space[f"{name}_row"])
 
     @property
     def variables(self) -> tuple[str, ...]:

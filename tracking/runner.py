@@ -11,7 +11,7 @@ from tracking import block
 from tracking.step import CONSTANTS, ORBIT, SPIN, Options, make_potential, make_scale, make_steps
 
 
-@scalar(python=False)
+@scalar
 def add_alone(array, place, value):
     """Add to an element that no other thread touches."""
     array[place] += value
@@ -78,7 +78,7 @@ class Runner:
         space = self._space | {"add": add}
         for part in self._PARTS:
             title = f"{part.__name__}_{name}_{self.options.name}"
-            space[part.__name__] = scalar(bind(part, title, **space), inline=False, python=False)
+            space[part.__name__] = scalar(bind(part, title, **space), inline=False)
         return bind(function, f"{function.__name__}_{self.options.name}", **space)
 
 

@@ -76,7 +76,7 @@ def _series(name: str, lowest: int, highest: int, column: int, derivative: bool)
     lines.append("    return re, im")
     space: dict[str, Callable] = {}
     exec("\n".join(lines), space)
-    return scalar(space[name], python=False)
+    return scalar(space[name])
 
 
 def make_scale(options: Options) -> Callable:
@@ -93,14 +93,14 @@ def make_scale(options: Options) -> Callable:
     lines = ["def scale(row, f):", "    angle = row[0] * f", f"    return ({', '.join(numbers)})"]
     space: dict[str, Any] = {"math": math}
     exec("\n".join(lines), space)
-    return scalar(space["scale"], python=False)
+    return scalar(space["scale"])
 
 
 def make_potential(options: Options) -> Callable:
     """Scalar function (u, v, row) -> phi, phi_u, phi_v of one station, without the corrector."""
     if options.electric == 2:
 
-        @scalar(python=False)
+        @scalar
         def pure(u, v, row):
             return quadrupole(u, v, row[5])
 
@@ -108,7 +108,7 @@ def make_potential(options: Options) -> Callable:
     value = _series("value", 1, options.electric, HEAD, derivative=False)
     slope = _series("slope", 1, options.electric, HEAD, derivative=True)
 
-    @scalar(python=False)
+    @scalar
     def multipole(u, v, row):
         re, im = value(u, v, row)
         phi_u, minus_phi_v = slope(u, v, row)
@@ -131,7 +131,7 @@ def make_pulse(options: Options) -> Callable:
     series = _series("pulsed", 0, options.pulsed, options.pulse_column + 2, derivative=False)
     column = options.pulse_column
 
-    @scalar(python=False)
+    @scalar
     def pulse(u, v, t, row, pulses):
         table, begin, per_step = pulses
         last = table.shape[1] - 1
@@ -162,7 +162,7 @@ def make_cross(options: Options) -> Callable:
     """
     if options.magnetic < 1:
 
-        @scalar(python=False)
+        @scalar
         def dipole_cross(u, v, ip, row, by, bx):
             k = row[4] * ip / row[5]
             return 0.0, 0.0, k * by, -k * bx, k * (u * by + v * bx)
@@ -170,7 +170,7 @@ def make_cross(options: Options) -> Callable:
         return dipole_cross
     slope = _series("gradient", 1, options.magnetic, HEAD + options.electric_columns + 2, derivative=True)
 
-    @scalar(python=False)
+    @scalar
     def cross(u, v, ip, row, by, bx):
         k = row[4] * ip / row[5]
         re, im = slope(u, v, row)
@@ -206,7 +206,7 @@ def _orbit_step(kind: int, options: Options, potential: Callable, field: Any, cr
     has_electric, has_magnetic, has_slope = bool(kind & ELECTRIC), bool(kind & MAGNETIC), options.slope
     has_pulse, clock = bool(kind & PULSED), options.pulse_column
 
-    @scalar(python=False)
+    @scalar
     def step(u, px, v, py, tau, e, dp, ip, ie, row, parameters):
         u, px, v, tau, _, _, _, _ = bend(u, px, v, py, tau, e, dp, ip, row[0], row[1], row[2])
         kick_x = 0.0
@@ -252,7 +252,7 @@ def _spin_step(kind: int, options: Options, potential: Callable, field: Any, cro
     has_slope, edm = options.slope, options.edm
     has_pulse, clock = bool(kind & PULSED), options.pulse_column
 
-    @scalar(python=False)
+    @scalar
     def step(u, px, v, py, tau, sx, sy, ss, e, dp, ip, ie, row, parameters):
         am = parameters[1]
         half_eta_m = parameters[2]

@@ -172,7 +172,12 @@ def test_one_version_of_a_function_serves_all_constants():
 
     for constant in (2, 3):
         scaled.get_call_template((numba.float64, numba.types.literal(constant)), {})
-    assert scaled.signatures == [(numba.float64, numba.int64)]
+    assert scaled.get_overload((numba.float64, numba.int64))
+    with pytest.raises(KeyError):
+        scaled.get_overload((numba.float64, numba.types.literal(2)))
+    # What kernels call is compiled without a way in from Python, which has a version of its own.
+    assert scaled.signatures == []
+    assert scaled(1.5, 2) == 3.0
 
 
 def test_array_functions_release_the_interpreter_and_are_counted_when_compiled():

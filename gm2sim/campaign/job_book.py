@@ -116,7 +116,8 @@ def job_of(connection: Connection, token: str) -> Row:
     LedgerError
         There is none.
     """
-    found = connection.execute(select(jobs).where(jobs.c.token == token)).one_or_none()
+    named = jobs.c.token == free_text("the name of a job", token, _LONGEST_TOKEN)
+    found = connection.execute(select(jobs).where(named)).one_or_none()
     if found is None:
         raise LedgerError(f"the ledger has no job {quoted(token)}: it is of another catalogue, or nobody's")
     return found

@@ -88,8 +88,7 @@ _MAP: dict[str, dict[str, float]] = {}
 
 def _compare_map() -> dict[str, dict[str, float]]:
     if not _MAP:
-        # With room for the orders of Run-1a: the loop compiled for its fills serves here too.
-        _MAP.update(_compare("map", electric_order=10, magnetic_order=6))
+        _MAP.update(_compare("map"))
     return _MAP
 
 

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, literal, select, update
 
 from gm2sim.campaign.rows import HistoryRow, LedgerError, ShardRow
 from gm2sim.campaign.shard import Report, State
@@ -123,10 +123,11 @@ def add_history(
     connection: Connection, ids: Iterable[int], state: State, reason: str, job: str, who: str
 ) -> None:  # fmt: skip
     """Write down that shards came into a state."""
-    shared = {"at": now(), "who": one_line(who), "state": state.value, "reason": reason, "job": job}
-    lines = [shared | {"shard_id": one} for one in ids]
-    if lines:
-        connection.execute(insert(history), lines)
+    told = {"at": now(), "who": one_line(who), "state": state.value, "reason": reason, "job": job}
+    same = [literal(value, history.c[name].type) for name, value in told.items()]
+    for piece in chunks(ids):
+        of_each = select(shards.c.id, *same).where(shards.c.id.in_(piece)).order_by(shards.c.id)
+        connection.execute(insert(history).from_select(["shard_id", *told], of_each))
 
 
 def listed(

@@ -6,7 +6,8 @@ from gm2sim.campaign import job
 from gm2sim.campaign.definition import Campaign
 from gm2sim.campaign.folder import CampaignFolder
 from gm2sim.campaign.harvest import FINISHED, take_stock
-from gm2sim.campaign.ledger import JobRow, Ledger
+from gm2sim.campaign.ledger import Ledger
+from gm2sim.campaign.rows import JobRow
 from gm2sim.campaign.shard import State
 from gm2sim.campaign.slurm import Slurm
 

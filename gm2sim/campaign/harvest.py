@@ -5,13 +5,14 @@ and a silent one are two things. Clocks of other machines decide nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gm2sim.campaign import job
 from gm2sim.campaign.definition import Campaign, read
 from gm2sim.campaign.folder import CampaignFolder
-from gm2sim.campaign.ledger import JobRow, Ledger, ShardRow
+from gm2sim.campaign.ledger import Ledger
 from gm2sim.campaign.located import GOOD, forget, missing, reports
+from gm2sim.campaign.rows import JobRow, ShardRow
 from gm2sim.campaign.shard import Report, Shard, State
 from gm2sim.campaign.slurm import AT_WORK, FORGOTTEN, RESUBMIT, Element, Slurm, SlurmError
 from gm2sim.errors import ConfigError
@@ -37,12 +38,15 @@ class Seen:
         Elements and jobs that ended without doing all they were given, by name.
     nodes : int
         Nodes that live jobs have or may take.
+    busy : set of (stage, shard)
+        Shards of elements that run or may still run, finished ones too.
     """
 
     silent: str = ""
     changes: list[Change] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     nodes: int = 0
+    busy: set[tuple[str, str]] = field(default_factory=set)
 
 
 def look(ledger: Ledger, folder: CampaignFolder, slurm: Slurm | None, *, who: str) -> Seen:
@@ -76,24 +80,26 @@ def take_stock(campaign: Campaign, ledger: Ledger, folder: CampaignFolder, slurm
     ledger.note_reports(campaign.name, list(told.values()))
     changes = dict(_finished(told, open_ones))
     left = {shard: row for shard, row in open_ones.items() if shard not in changes}
+    over: list[_Job] = []
     try:
-        over: list[tuple[JobRow, str]] = []
         for one in _looked_at(campaign, ledger, folder, slurm):
             _judge_job(campaign, folder, one, left, told, changes, seen)
             seen.nodes += one.nodes
-            if not one.live:
-                over.append((one.row, one.summary))
+            over.append(one)
     except SlurmError as err:
         seen.silent = str(err)
-        over = []
+        ledger.record(campaign.name, "queue is silent", seen.silent, who)
     seen.changes = [
         (shard.stage, shard.name, state, reason)
         for shard, (state, reason) in changes.items()
         if (rows[shard].state, rows[shard].reason) != (state, reason)
     ]
     ledger.set_states(campaign.name, seen.changes, who)
-    for row, summary in over:
-        ledger.end_job(row.token, summary)
+    for one in over:
+        if not one.live:
+            ledger.end_job(one.row.token, one.summary)
+        elif one.over:
+            ledger.end_job(one.row.token, one.summary, one.over)
     return seen
 
 
@@ -115,6 +121,16 @@ class _Job:
         return min(self.row.nodes, sum(element.live for element in self.states.values()))
 
     @property
+    def over(self) -> list[str]:
+        """Shards of its elements that have ended."""
+        return [
+            shard.name
+            for index, shards in enumerate(self.elements)
+            if index not in self.states or not self.states[index].live
+            for shard in shards
+        ]
+
+    @property
     def summary(self) -> str:
         """Its elements by state, as ``COMPLETED 3, TIMEOUT 1``."""
         if not self.submitted:
@@ -124,16 +140,16 @@ class _Job:
 
 
 def _verified(folder: CampaignFolder, found: Mapping[Shard, Report], seen: Seen) -> dict[Shard, Report]:
-    """Reports without those that promise files which are not there: these are removed."""
-    good = {}
+    """Reports, of which those that promise files that are not there say so; on the disk they are removed."""
+    told = {}
     for shard, report in found.items():
         lacks = missing(folder, shard, report, sums=False) if report.state in GOOD else ""
+        told[shard] = report
         if lacks:
+            told[shard] = replace(report, state=State.FAILED.value, reason=lacks)
             seen.faults.append(f"{shard.stage} {shard.name}: {lacks}")
             forget(folder, shard)
-        else:
-            good[shard] = report
-    return good
+    return told
 
 
 def _finished(told: Mapping[Shard, Report], rows: Mapping[Shard, ShardRow]) -> Iterator[tuple[Shard, tuple[State, str]]]:
@@ -165,7 +181,7 @@ def _known_job(ledger: Ledger, folder: CampaignFolder, slurm: Slurm, row: JobRow
     twins = [number for number in arrays if number != mine]
     if twins:
         slurm.cancel(twins)
-    if mine and mine != row.slurm_id:
+    if mine and row.slurm_id is None:
         ledger.know_job(row.token, mine)
     states = {element.index: element for element in found if element.job == mine}
     try:
@@ -198,24 +214,35 @@ def _judge_job(
         mine = [shard for shard in shards if shard in left and left[shard].job == token]
         element = one.states.get(index)
         if element is not None and element.live:
+            seen.busy |= {(shard.stage, shard.name) for shard in shards}
+            note = _lives(folder, element)
             for shard in mine:
-                changes[shard] = _while_live(left[shard], told.get(shard), element)
+                changes[shard] = _while_live(left[shard], told.get(shard), element, note)
         elif mine:
             again = element is None or element.state in RESUBMIT
             job.end(folder, token, [index])
             _give_up(mine, _fault(folder, token, index, element), again, retries, left, told, changes, seen)
 
 
-def _while_live(row: ShardRow, report: Report | None, element: Element) -> tuple[State, str]:
+def _while_live(row: ShardRow, report: Report | None, element: Element, note: str) -> tuple[State, str]:
     """State of a shard whose element runs or waits."""
-    ours = report is not None and report.job == element.name and report.element == element.index
-    if report is not None and ours and report.state == State.FAILED:
-        return State.FAILED, report.reason
-    if report is not None and ours and report.state == State.RUNNING and element.state in AT_WORK:
-        return State.RUNNING, report.reason
+    at_work = element.state in AT_WORK
+    if report is not None and report.job == element.name and report.element == element.index:
+        if report.state == State.FAILED:
+            return State.FAILED, report.reason
+        if report.state == State.RUNNING and at_work:
+            return State.RUNNING, note
     if row.state in _BY_A_PERSON:
         return row.state, row.reason
-    return State.SUBMITTED, "" if element.state in AT_WORK else element.reason
+    return State.SUBMITTED, note or ("" if at_work else element.reason)
+
+
+def _lives(folder: CampaignFolder, element: Element) -> str:
+    """That an element went back into the queue, and its last words; empty when it did not."""
+    if not element.restarts:
+        return ""
+    said = "" if element.state in AT_WORK else job.last_line(folder, element.name, element.index)
+    return f"life {element.restarts + 1} of job {element.name} element {element.index}" + (f": {said}" if said else "")
 
 
 def _give_up(

@@ -18,7 +18,8 @@ from gm2sim.campaign.definition import Campaign
 from gm2sim.campaign.folder import CampaignFolder
 from gm2sim.campaign.harvest import FINISHED, Seen, take_stock
 from gm2sim.campaign.job import Farming
-from gm2sim.campaign.ledger import Ledger, ShardRow
+from gm2sim.campaign.ledger import Ledger
+from gm2sim.campaign.rows import ShardRow
 from gm2sim.campaign.shard import Shard, State
 from gm2sim.campaign.slurm import RefusedError, Slurm, SlurmError
 
@@ -124,7 +125,11 @@ def launch(
             raise SlurmError(f"nothing is launched: {seen.silent}")
         done = Launched(seen=seen)
         rows = ledger.shards(campaign.name)
-        ready = [row for row in _ready(campaign, rows) if only is None or (row.stage, row.name) in only]
+        ready = [
+            row
+            for row in _ready(campaign, rows)
+            if (only is None or (row.stage, row.name) in only) and (row.stage, row.name) not in seen.busy
+        ]
         if test:
             ready = sorted(ready, key=lambda row: row.fills)[:test]
         done.batches = plan(campaign, rows, ready, farming, free=campaign.nodes - seen.nodes, waves=waves)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from gm2sim.campaign.definition import Campaign
 from gm2sim.campaign.folder import CampaignFolder
 from gm2sim.campaign.harvest import FINISHED, take_stock
-from gm2sim.campaign.ledger import Ledger, ShardRow
+from gm2sim.campaign.ledger import Ledger
 from gm2sim.campaign.located import GOOD, forget, missing, reports
+from gm2sim.campaign.rows import ShardRow
 from gm2sim.campaign.shard import Report, Shard, State
 from gm2sim.campaign.slurm import Slurm
 from gm2sim.errors import ConfigError, nearest

@@ -44,7 +44,8 @@ _HICCUPS = (
     "communication", "connect", "connection", "controller", "not responding", "slurm_receive_msg", "socket",
     "temporarily", "timed out", "timeout", "try again", "zero bytes",
 )  # fmt: skip
-_STATE_FORMAT = "%F|%K|%T|%r|%j"
+# Columns of squeue with their widths: what is longer is cut.
+_COLUMNS = "ArrayJobID:16|,ArrayTaskID:16|,State:24|,RestartCnt:8|,Reason:80|,Name:240"
 
 
 class SlurmError(RunError):
@@ -70,6 +71,8 @@ class Element:
         Slurm's, or :data:`FORGOTTEN`.
     reason : str
         Why it waits or has ended, where Slurm says so.
+    restarts : int
+        Times that it went back into the queue.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Element:
     index: int
     state: str
     reason: str = ""
+    restarts: int = 0
 
     @property
     def live(self) -> bool:
@@ -178,9 +182,8 @@ class Slurm:
         found: list[Element] = []
         for begin in range(0, len(names), _NAMES_AT_ONCE):
             part = names[begin : begin + _NAMES_AT_ONCE]
-            text = self._ask(
-                ["squeue", "--noheader", "--array", "--states=all", f"--format={_STATE_FORMAT}", f"--name={','.join(part)}"]
-            )
+            command = ["squeue", "--noheader", "--array", "--states=all", f"--Format={_COLUMNS}"]
+            text = self._ask([*command, f"--name={','.join(part)}"])
             found += _elements(text, set(part))
         self._looked = time.monotonic()
         return found
@@ -292,10 +295,11 @@ def _hiccup(said: str) -> bool:
 def _elements(text: str, tokens: set[str]) -> list[Element]:
     found = []
     for line in text.splitlines():
-        parts = line.strip().split("|", 4)
-        if len(parts) == 5 and parts[4] in tokens and parts[1].isdigit():
-            job, index, state, reason, name = parts
-            found.append(Element(name, job, int(index), state, "" if reason == "None" else reason))
+        parts = [part.strip() for part in line.split("|", 5)]
+        if len(parts) == 6 and parts[5] in tokens and parts[1].isdigit():
+            job, index, state, restarts, reason, name = parts
+            lives = int(restarts) if restarts.isdigit() else 0
+            found.append(Element(name, job, int(index), state, "" if reason == "None" else reason, lives))
     return found
 
 

@@ -1,0 +1,279 @@
+"""A campaign on a fake Slurm: whatever happens, nothing is lost, nothing is doubled, and everything is named."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from gm2sim.campaign.actions import cancel, hold, release
+from gm2sim.campaign.definition import Campaign
+from gm2sim.campaign.folder import CampaignFolder
+from gm2sim.campaign.harvest import look
+from gm2sim.campaign.job import Farming
+from gm2sim.campaign.launch import launch
+from gm2sim.campaign.ledger import Ledger
+from gm2sim.campaign.recover import KINDS, recover
+from gm2sim.campaign.runs import shards
+from gm2sim.campaign.shard import Shard, State
+from gm2sim.campaign.slurm import Slurm, SlurmError
+from gm2sim.database import opened, upgrade
+from gm2sim.errors import ConfigError
+from tests.campaign.fake_farm import Farm, World, content
+from tests.campaign.fake_slurm import FakeSlurm
+
+FARMING = Farming(ranks=2, threads=1, command=("mpiexec", "-n", "2", "gm2sim"), leave_s=60)
+FILLS = 16
+WHO = "manager"
+NODE_LOST = "slurmstepd: error: *** JOB ON node CANCELLED DUE TO NODE FAILURE ***"
+
+
+def definition(folder: Path, *, count: int = 96, nodes: int = 8, retries: int = 30, after: str = "") -> Campaign:
+    """A campaign of so many shards in runs of 24."""
+    stages = [{"name": "truth", "kind": "simulate", "retries": retries}]
+    if after:
+        stages.append({"name": after, "kind": "reconstruct", "after": ["truth"], "retries": retries})
+    runs = max(1, count // 24)
+    return Campaign.model_validate({
+        "name": "test", "preset": "gasgun", "folder": str(folder), "nodes": nodes, "stage": stages,
+        "runs": [{"first_run": 1, "runs": runs, "fills": FILLS * count // runs, "subruns": count // runs}],
+    })  # fmt: skip
+
+
+class Play:
+    """A campaign with its ledger, a fake Slurm and make-believe nodes."""
+
+    def __init__(self, folder: Path, engine: Engine, campaign: Campaign) -> None:
+        self.campaign, self.folder = campaign, CampaignFolder(folder / "campaign")
+        self.fake = FakeSlurm(folder / "slurm")
+        self.slurm = self.fake.client()
+        self.ledger = Ledger(engine)
+        self.world = World(self.folder, FARMING.ranks)
+        self.farms: dict[tuple[str, int], Farm] = {}
+        self.ghosts: list[Farm] = []
+        self.shards = list(shards(campaign))
+
+    def launch(self, **options: object) -> list[tuple[str, str]]:
+        done = launch(self.campaign, self.folder, self.ledger, self.slurm, FARMING, who=WHO, waves=2, **options)
+        return done.jobs
+
+    def look(self) -> None:
+        look(self.ledger, self.folder, self.slurm, who=WHO)
+
+    def recover(self, kind: str = "pending_files", **options: bool) -> list[Shard]:
+        lost = recover(self.campaign, self.folder, self.ledger, self.slurm, who=WHO, kind=kind, **options)
+        return [one.shard for one in lost]
+
+    def tick(self, fills: int = 3) -> None:
+        """Elements start, work a while, and end when they are done."""
+        with self.fake.state() as state:
+            names = {number: one["name"] for number, one in state["jobs"].items()}
+        for number, index in self.fake.start():
+            farm = Farm(self.world, names[number], number, index)
+            if farm.begin():
+                self.farms[number, index] = farm
+            else:
+                self.fake.set(number, index, "COMPLETED")
+        for (number, index), farm in list(self.farms.items()):
+            if not farm.work(fills):
+                del self.farms[number, index]
+                self.fake.set(number, index, "COMPLETED")
+        self.ghosts = [farm for farm in self.ghosts if farm.work(fills)]
+        self.world.clock += 60
+
+    def states(self) -> Counter[State]:
+        return Counter(row.state for row in self.ledger.shards(self.campaign.name))
+
+    def reasons(self) -> str:
+        """Everything that the ledger tells of what went wrong."""
+        told = [row.reason for row in self.ledger.history(self.campaign.name)]
+        return "\n".join(told + [f"{row.what}: {row.detail}" for row in self.ledger.audit(self.campaign.name)])
+
+    def finish(self, rounds: int = 200) -> None:
+        for _ in range(rounds):
+            self.launch()
+            if self.states() == {State.DONE: len(self.shards)}:
+                return
+            self.tick()
+        raise AssertionError(self.states())
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with opened(tmp_path / "catalog.sqlite", create=True) as made:
+        upgrade(made, "catalog")
+        yield made
+
+
+class Faults:
+    """Each kind of fault as a method: strikes and gives what the ledger must say of it, or None when it found no prey."""
+
+    def __init__(self, play: Play, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.play, self.random, self._monkeypatch = play, random.Random(seed), monkeypatch
+        self.back_s = 0.0
+
+    def _prey(self) -> Farm | None:
+        return self.random.choice(list(self.play.farms.values())) if self.play.farms else None
+
+    def _end(self, state: str, words: str, *, dies: bool = True) -> list[str] | None:
+        farm = self._prey()
+        if farm is None:
+            return None
+        del self.play.farms[farm.number, farm.index]
+        if dies:
+            farm.die(words)
+        else:
+            self.play.ghosts.append(farm)
+        self.play.fake.set(farm.number, farm.index, state)
+        return [state, f"{farm.token} element {farm.index}"]
+
+    def timeout(self) -> list[str] | None:
+        return self._end("TIMEOUT", "slurmstepd: error: *** JOB CANCELLED DUE TO TIME LIMIT ***")
+
+    def out_of_memory(self) -> list[str] | None:
+        return self._end("OUT_OF_MEMORY", "slurmstepd: error: Detected 1 oom_kill event")
+
+    def cancelled(self) -> list[str] | None:
+        return self._end("CANCELLED", "slurmstepd: error: *** JOB CANCELLED ***")
+
+    def preempted(self) -> list[str] | None:
+        return self._end("PREEMPTED", "slurmstepd: error: *** JOB CANCELLED DUE TO PREEMPTION ***")
+
+    def failed_at_mpi_init(self) -> list[str] | None:
+        told = self._end("FAILED", "Fatal error in PMPI_Init_thread: Other MPI error")
+        return told and [*told, "PMPI_Init_thread"]
+
+    def node_fail_and_requeue(self) -> list[str] | None:
+        """Back into the queue under the same number: the campaign sees it waiting in its next life."""
+        farm = self._prey()
+        if farm is None:
+            return None
+        del self.play.farms[farm.number, farm.index]
+        unfinished = any(not self.play.world.good(one) for one in farm.at_work)
+        farm.die(NODE_LOST)
+        self.play.fake.set(farm.number, farm.index, "PENDING", "BeginTime")
+        self.play.look()
+        return ["NODE FAILURE", f"{farm.token} element {farm.index}"] if unfinished else []
+
+    def two_live_copies(self) -> list[str] | None:
+        return self._end("NODE_FAIL", "", dies=False)
+
+    def forgotten(self) -> list[str] | None:
+        """The queue loses a job; its processes live on."""
+        farm = self._prey()
+        if farm is None:
+            return None
+        mine = [key for key, other in self.play.farms.items() if other.number == farm.number]
+        self.play.ghosts += [self.play.farms.pop(key) for key in mine]
+        self.play.fake.forget(farm.number)
+        return ["FORGOTTEN", farm.token]
+
+    def hang(self) -> list[str] | None:
+        """Nothing happens any more until the time is over."""
+        farm = self._prey()
+        if farm is None:
+            return None
+        farm.hangs = True
+        for _ in range(2):
+            self.play.tick(1)
+        del self.play.farms[farm.number, farm.index]
+        farm.die("slurmstepd: error: *** JOB CANCELLED DUE TO TIME LIMIT ***")
+        self.play.fake.set(farm.number, farm.index, "TIMEOUT")
+        return ["TIMEOUT", f"{farm.token} element {farm.index}"]
+
+    def completed_without_files(self) -> list[str] | None:
+        """Slurm says COMPLETED, but what its ranks wrote never reached the disk."""
+        farm = self._prey()
+        if farm is None:
+            return None
+        lost = self.random.choice(farm.at_work)
+        told = self._end("COMPLETED", "done")
+        (self.play.world._checkpoint(lost)).unlink(missing_ok=True)
+        return told and ["COMPLETED without its files"]
+
+    def sbatch_refused(self) -> list[str] | None:
+        with self.play.fake.state() as state:
+            state["sbatch"].append("refused")
+        return ["sbatch refuses"]
+
+    def sbatch_answer_lost(self) -> list[str] | None:
+        with self.play.fake.state() as state:
+            state["sbatch"].append(self.random.choice(("lost", "dropped")))
+        return []
+
+    def queue_silent(self) -> list[str] | None:
+        with self.play.fake.state() as state:
+            state["silent"] = 3
+        return ["queue is silent"]
+
+    def clock_back(self) -> list[str] | None:
+        self.back_s = 3600.0 if not self.back_s else 0.0
+        true = time.time_ns
+        back = self.back_s
+
+        self._monkeypatch.setattr(time, "time", lambda: true() / 1e9 - back)
+        self.play.world.clock -= 3600
+        return []
+
+    def corrupted(self) -> list[str] | None:
+        return self._damage(b"x")
+
+    def deleted(self) -> list[str] | None:
+        return self._damage(b"")
+
+    def _damage(self, last: bytes) -> list[str] | None:
+        done = [one for one in self.play.shards if self.play.world.good(one) and one not in self.play.world.held]
+        if not done:
+            return None
+        path = self.play.world.product(self.random.choice(done))
+        if last:
+            path.write_bytes(path.read_bytes()[:-1] + last)
+        else:
+            path.unlink()
+        return [path.name]
+
+
+KINDS_OF_FAULT = [name for name in vars(Faults) if not name.startswith("_")]
+RARE = ("corrupted", "deleted", "completed_without_files")  # each costs a whole shard
+
+
+def test_120_faults_on_96_shards_lose_and_double_nothing(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play = Play(tmp_path, engine, definition(tmp_path))
+    faults = Faults(play, 11, monkeypatch)
+    order = [kind for kind in KINDS_OF_FAULT for _ in range(5 if kind in RARE else 9)][:120]
+    faults.random.shuffle(order)
+    assert len(order) == 120
+    expected: list[list[str]] = []
+    for _ in range(2000):
+        try:
+            play.launch()
+        except SlurmError:
+            pass
+        play.tick(2)
+        for _ in range(min(2, len(order))):
+            told = getattr(faults, order[-1])()
+            if told is None:
+                break
+            expected.append(told)
+            order.pop()
+        if not faults.random.randrange(4):
+            try:
+                play.recover()
+            except SlurmError:
+                pass
+        if not order and not play.ghosts and not play.recover():
+            break
+    monkeypatch.undo()
+    play.finish()
+    assert len(expected) == 120
+    assert all(play.world.product(one).read_bytes() == content(one) for one in play.shards)
+    made = sorted(path for path in (play.folder.path / "truth").rglob("*") if path.is_file())
+    assert made == sorted(play.world.product(one) for one in play.shards)
+    assert play.world.work < 1.4 * 96 * FILLS
+    told = play.reasons()
+    assert [words for words in expected if not all(word in told for word in words)] == []

@@ -47,6 +47,7 @@ class Book(NamedTuple):
 
 
 _OF_CATALOG = "campaigns|settings|folders|files|copies|parents|runs|definitions|snapshots|snapshot_files|version"
+_ONLY_ADDED = "ledger_history|ledger_audit"
 ROLES = {
     "conditions": Book(
         r"conditions_\w+|\w+_(sets|data|iovs|tag_iovs)",
@@ -68,7 +69,7 @@ ROLES = {
             Right("INSERT", r"(?!catalog_version)\w+"),
             Right("UPDATE", "catalog_files", ("status", "folder_id")),
             Right("UPDATE", "catalog_snapshots", ("files", "size")),
-            Right("UPDATE", rf"(?!catalog_({_OF_CATALOG})$)\w+"),  # tables of later versions
+            Right("UPDATE", rf"(?!catalog_({_OF_CATALOG}|{_ONLY_ADDED})$)\w+"),  # tables of later versions
         ),
     ),
 }

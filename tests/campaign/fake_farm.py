@@ -34,6 +34,7 @@ class Farm:
     waiting: list[Shard] = field(default_factory=list)
     at_work: list[Shard] = field(default_factory=list)
     hangs: bool = False
+    left: int = 4  # turns of its life once nobody knows of it
 
     def begin(self) -> bool:
         """Do what the job's script does first; False when there is nothing to do any more."""

@@ -77,7 +77,7 @@ def take_stock(campaign: Campaign, ledger: Ledger, folder: CampaignFolder, slurm
     rows = {Shard(row.stage, row.run, row.subrun, row.fills): row for row in ledger.shards(campaign.name)}
     open_ones = {shard: row for shard, row in rows.items() if row.state not in FINISHED and row.job}
     told = _verified(folder, reports(folder, open_ones), seen)
-    ledger.note_reports(campaign.name, list(told.values()))
+    ledger.note_reports(campaign.name, [one for shard, one in told.items() if _counts(one, rows[shard])])
     changes = dict(_finished(told, open_ones))
     left = {shard: row for shard, row in open_ones.items() if shard not in changes}
     over: list[_Job] = []
@@ -152,15 +152,21 @@ def _verified(folder: CampaignFolder, found: Mapping[Shard, Report], seen: Seen)
     return told
 
 
-def _finished(told: Mapping[Shard, Report], rows: Mapping[Shard, ShardRow]) -> Iterator[tuple[Shard, tuple[State, str]]]:
+def _counts(report: Report, row: ShardRow) -> bool:
+    """Whether a report tells the state of its shard: files are files, the rest is for the job that has the shard."""
+    at_work = row.state in (State.SUBMITTED, State.RUNNING) and report.job == row.job
+    return report.state in GOOD or at_work
+
+
+def _finished(
+    told: Mapping[Shard, Report], rows: Mapping[Shard, ShardRow]
+) -> Iterator[tuple[Shard, tuple[State, str]]]:
     for shard, report in told.items():
         if report.state in GOOD and shard in rows:
             yield shard, (State(report.state), report.reason)
 
 
-def _looked_at(
-    campaign: Campaign, ledger: Ledger, folder: CampaignFolder, slurm: Slurm | None
-) -> Iterator[_Job]:
+def _looked_at(campaign: Campaign, ledger: Ledger, folder: CampaignFolder, slurm: Slurm | None) -> Iterator[_Job]:
     """Every live job of the ledger with its elements' states; what a killed launch has left is adopted."""
     rows = [row for row in ledger.jobs(campaign.name) if row.live]
     if not rows or slurm is None:

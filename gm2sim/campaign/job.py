@@ -7,6 +7,7 @@ and comes back after all does not work on shards that another job has.
 """
 
 import json
+import re
 import secrets
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,6 @@ from gm2sim.atomic import write_text
 from gm2sim.campaign.folder import CampaignFolder
 from gm2sim.campaign.shard import Shard
 from gm2sim.errors import ConfigError
-from gm2sim.farm import CONTINUE
 from gm2sim.text import one_line
 
 SCRIPT = "job.sbatch"
@@ -28,6 +28,8 @@ _OWNER, _OVER = "owner", "over"
 _RESTARTS = 50  # times that an element may go back into the queue by itself
 _TAIL = 4096  # bytes of an element's output that are looked through for its last line
 _LONGEST_LINE = 200
+# Programs that start ranks end with lines of advice.
+_TELLING = re.compile(r"(?i)error|fatal|abort|killed|terminated|gm2sim:")
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,7 @@ def make_folder(
         here / SCRIPT,
         _templates().get_template(farming.template).render(
             token=token, elements=len(elements), nodes=nodes, time=time, ranks=farming.ranks, threads=farming.threads,
-            leave_s=farming.leave_s, options=farming.options, setup=farming.setup, command=command, go_on=CONTINUE,
-            restarts=_RESTARTS,
+            leave_s=farming.leave_s, options=farming.options, setup=farming.setup, command=command, restarts=_RESTARTS,
         ),
     )  # fmt: skip
     return here / SCRIPT
@@ -170,14 +171,15 @@ def ended(folder: CampaignFolder, token: str, index: int) -> bool:
 
 
 def last_line(folder: CampaignFolder, token: str, index: int) -> str:
-    """The last line that an element has put out; empty when there is none."""
+    """The last line of an element's output that tells what went wrong, or the last at all; empty without output."""
     try:
         with (folder.job(token) / f"{index}.out").open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - _TAIL))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
     except OSError:
         return ""
-    return next((one_line(line.strip(), _LONGEST_LINE) for line in reversed(lines) if line.strip()), "")
+    telling = [line for line in lines if _TELLING.search(line)]
+    return one_line((telling or lines or [""])[-1], _LONGEST_LINE)
 
 
 def _templates() -> Environment:

@@ -54,7 +54,7 @@ def reports(folder: CampaignFolder, shards: Iterable[Shard]) -> dict[Shard, Repo
     for shard in shards:
         if shard.stage not in there:
             with suppress(FileNotFoundError):
-                there[shard.stage] = set(os.listdir(folder.report(shard).parent))
+                there[shard.stage] = {path.name for path in folder.report(shard).parent.iterdir()}
         path = folder.report(shard)
         if path.name in there.setdefault(shard.stage, set()):
             report = _read(folder, shard)

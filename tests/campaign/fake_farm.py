@@ -1,4 +1,4 @@
-"""Ranks of a farm that make believe: a fill is a few bytes, and everything that can happen to a node can happen to it."""
+"""Ranks of a farm that make believe: a fill is a few bytes; what happens to nodes can happen to them."""
 
 import hashlib
 import json

@@ -41,6 +41,16 @@ def server(*, durable: bool = False) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def restart(address: str) -> None:
+    """Kill a server that :func:`server` has started, as a failing machine would, and start it again.
+
+    Only a durable one keeps what was committed just before.
+    """
+    data = Path(address.rpartition("host=")[2]) / "data"
+    owner = pwd.getpwuid(data.stat().st_uid)
+    _run(owner, "pg_ctl", "-D", str(data), "-w", "-m", "immediate", "-l", str(data.parent / "log"), "restart")
+
+
 def _program(name: str) -> str | None:
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: int(place.parent.name), reverse=True)
     return shutil.which(name, path=os.pathsep.join([*map(str, places), os.environ.get("PATH", "")]))

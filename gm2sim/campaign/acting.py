@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gm2sim.campaign.rows import LedgerError, LockedError
 from gm2sim.campaign.tables import audit, campaigns, locks
-from gm2sim.catalog.text import quoted
+from gm2sim.catalog.text import free_text, quoted
 from gm2sim.catalog.times import iso, now
 from gm2sim.database import explain
 from gm2sim.errors import nearest
@@ -79,7 +79,8 @@ def campaign_number(connection: Connection, name: str) -> int:
     LedgerError
         None of that name is registered.
     """
-    found = connection.execute(select(campaigns.c.id).where(campaigns.c.name == name)).scalar()
+    known = campaigns.c.name == free_text("the name of a campaign", name)
+    found = connection.execute(select(campaigns.c.id).where(known)).scalar()
     if found is None:
         names = list(connection.execute(select(campaigns.c.name)).scalars())
         hint = nearest(name, names) if names else "launch it first"

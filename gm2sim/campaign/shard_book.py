@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, literal, select, update
 
 from gm2sim.campaign.rows import HistoryRow, LedgerError, ShardRow
 from gm2sim.campaign.shard import Report, State
@@ -17,8 +17,10 @@ from gm2sim.text import one_line
 _STATES = {state.value: state for state in State}
 _REPORTED = (State.DONE, State.FLAGGED, State.FAILED, State.RUNNING)
 _BY_A_PERSON = (State.HELD, State.CANCELLED)
+_FEW = 500  # shards that are asked for by name
 _SHOWN = 3  # shards that an audit row names
 _COLUMNS = tuple(ShardRow._fields)
+_NEEDED = tuple(shards.c[name] for name in ("id", "stage", "name", "state", "reason", "job", "attempts", "reported"))
 
 
 def find(connection: Connection, number: int, wanted: Sequence[tuple[str, str]]) -> list[Row]:
@@ -31,14 +33,17 @@ def find(connection: Connection, number: int, wanted: Sequence[tuple[str, str]])
     """
     by_stage: dict[str, list[str]] = defaultdict(list)
     for stage, name in wanted:
-        by_stage[stage].append(name)
+        if stage.isascii() and stage.isprintable() and name.isascii() and name.isprintable():  # others are no names
+            by_stage[stage].append(name)
     rows: dict[tuple[str, str], Row] = {}
     for stage, names in by_stage.items():
-        for piece in chunks(names):
-            found = select(shards).where(
-                shards.c.campaign_id == number, shards.c.stage == stage, shards.c.name.in_(piece)
-            )
-            rows |= {(row.stage, row.name): row for row in connection.execute(found)}
+        of_stage = select(*_NEEDED).where(shards.c.campaign_id == number, shards.c.stage == stage)
+        asked = set(names)
+        # Many are picked out here: how a server picks them depends on what it has counted.
+        named = [None] if len(asked) > _FEW else list(chunks(names))
+        for piece in named:
+            found = of_stage if piece is None else of_stage.where(shards.c.name.in_(piece))
+            rows |= {(row.stage, row.name): row for row in connection.execute(found) if row.name in asked}
     for stage, name in wanted:
         if (stage, name) not in rows:
             raise LedgerError(f"the campaign has no shard {quoted(name)} in stage {quoted(stage)}: look at its plan")
@@ -53,21 +58,21 @@ def set_states(
 ) -> str:
     """Change states where they differ; tells what changed, nothing when nothing did."""
     rows = find(connection, number, [change[:2] for change in changes])
-    groups: dict[tuple[State, str], list[Row]] = defaultdict(list)
-    for row, (_, _, state, reason) in zip(rows, changes, strict=True):
-        wanted = (_state(state), one_line(reason))
-        if (row.state, row.reason) != wanted:
-            groups[wanted].append(row)
-    for (state, reason), changed in groups.items():
-        ids = [row.id for row in changed]
-        for piece in chunks(ids):
-            connection.execute(update(shards).where(shards.c.id.in_(piece)).values(state=state.value, reason=reason))
-        by_job: dict[str, list[int]] = defaultdict(list)
-        for row in changed:
-            by_job[row.job].append(row.id)
-        for job, of_job in by_job.items():
-            add_history(connection, of_job, state, reason, job, who)
-    return _told((state, row) for (state, _), changed in groups.items() for row in changed)
+    told: list[tuple[State, Row]] = []
+    updates: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
+    shared = {"at": now(), "who": one_line(who)}
+    for row, (_, _, wanted, why) in zip(rows, changes, strict=True):
+        state, reason = _state(wanted), one_line(why)
+        if (row.state, row.reason) == (state, reason):
+            continue
+        updates.append({"row": row.id, "new_state": state.value, "new_reason": reason})
+        lines.append(shared | {"shard_id": row.id, "state": state.value, "reason": reason, "job": row.job})
+        told.append((state, row))
+    if updates:
+        connection.execute(_SET, updates)
+        connection.execute(insert(history), lines)
+    return _told(told)
 
 
 def note_reports(connection: Connection, number: int, reports: Sequence[Report], who: str) -> str:
@@ -100,6 +105,11 @@ def note_reports(connection: Connection, number: int, reports: Sequence[Report],
     return _told(told)
 
 
+_SET = (
+    update(shards)
+    .where(shards.c.id == bindparam("row"))
+    .values(state=bindparam("new_state"), reason=bindparam("new_reason"))
+)
 _NOTE = (
     update(shards)
     .where(shards.c.id == bindparam("row"))
@@ -116,10 +126,11 @@ def add_history(
     connection: Connection, ids: Iterable[int], state: State, reason: str, job: str, who: str
 ) -> None:  # fmt: skip
     """Write down that shards came into a state."""
-    shared = {"at": now(), "who": one_line(who), "state": state.value, "reason": reason, "job": job}
-    lines = [shared | {"shard_id": one} for one in ids]
-    if lines:
-        connection.execute(insert(history), lines)
+    told = {"at": now(), "who": one_line(who), "state": state.value, "reason": reason, "job": job}
+    same = [literal(value, history.c[name].type) for name, value in told.items()]
+    for piece in chunks(ids):
+        of_each = select(shards.c.id, *same).where(shards.c.id.in_(piece)).order_by(shards.c.id)
+        connection.execute(insert(history).from_select(["shard_id", *told], of_each))
 
 
 def listed(
@@ -191,7 +202,10 @@ def _measures(report: Report) -> dict[str, Any]:
 
 def _key(report: Report) -> str:
     """Tells one report on a shard from the next, and from the same one judged otherwise."""
-    told = (report.job, report.attempt, report.state, report.reason, repr(report.began), repr(report.ended))
+    told = (
+        one_line(report.job), report.attempt, report.state, one_line(report.reason), repr(report.began),
+        repr(report.ended),
+    )  # fmt: skip
     return digest(*told).hex()[:32]
 
 

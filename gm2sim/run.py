@@ -116,7 +116,7 @@ def _simulate(setup: Setup, out: Path, preset: str, farm: Farm, *, resume: bool)
     made: dict[int, Tally] = {}
     todo = [SubrunPaths(out, config.run.run, subrun, config.daq.compression) for subrun in range(config.run.subruns)]
     if resume:
-        mine = _finished(setup, job.share(todo))
+        mine = _finished(setup, job.share(todo), farm)
         made = {subrun: tally for found in job.broadcast(job.gather(mine)) for subrun, tally in found.items()}
         todo = [paths for paths in todo if paths.subrun not in made]
     if farm.watch:
@@ -135,10 +135,11 @@ def _simulate(setup: Setup, out: Path, preset: str, farm: Farm, *, resume: bool)
     return [made[subrun] for subrun in sorted(made)] if job.rank == 0 else []
 
 
-def _finished(setup: Setup, all_paths: list[SubrunPaths]) -> dict[int, Tally]:
+def _finished(setup: Setup, all_paths: list[SubrunPaths], farm: Farm) -> dict[int, Tally]:
     """What those of some subruns hold that are there, with every checksum right."""
     found = {}
     for paths in all_paths:
+        farm.found(0)
         if subrun_is_done(paths, setup.config, setup.conditions.version):
             found[paths.subrun] = Tally()
             found[paths.subrun].add_finished(read_metadata(paths.metadata), paths.raw.name)

@@ -1,5 +1,6 @@
 """One subrun: its raw file, the truth beside it, and the metadata that say that both are whole."""
 
+import functools
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -107,8 +108,9 @@ def _write_events(
         append_field(truth, setup.ring.storage)
         progress.replay(truth, tally, histogram)
         farm.found(sum(when.fill_type == FillType.MUONS for when in times[: progress.finished]))
+        leaving = farm.stopping
         for number, when in enumerate(times[progress.finished :], progress.finished + 1):
-            if farm.stopping:
+            if leaving:
                 raise LeftError
             key = keys[when.serial]
             faults = faults_of(config, key)
@@ -121,8 +123,9 @@ def _write_events(
                 with tally.stage("laser and pedestals"):
                     _write(raw, calibration_fill(here.after(when.since_begin), when, key))
             pending = None if histogram is None or _flushes(config, key) else histogram
+            leaving = farm.stopping  # asked once, so that no event is the last without its record saying so
             with tally.stage("checkpoint"):
-                progress.note(number, raw, tally, pending, leaving=farm.stopping)
+                progress.note(number, raw, tally, pending, leaving=leaving)
     return raw
 
 
@@ -153,12 +156,18 @@ def _identity(setup: Setup, preset: str) -> dict[str, Any]:
     """What the bytes of a subrun depend on; whoever goes on with it must be of the same."""
     return {
         "version": __version__,
-        "sources": cache.sources_hash(),
+        "sources": _sources(),
         "preset": preset,
         "config_hash": setup.config.hash,
         "conditions": setup.conditions.version,
         "backend": setup.backend,
     }
+
+
+@functools.cache
+def _sources() -> str:
+    """Of the code that this process has loaded: read once, not with every subrun."""
+    return cache.sources_hash()
 
 
 def _flushes(config: Config, key: FillKey) -> bool:

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, literal, select, true, update
 
 from gm2sim.campaign.acting import write_audit
 from gm2sim.campaign.rows import JobRow, LedgerError
 from gm2sim.campaign.shard import State
 from gm2sim.campaign.shard_book import add_history, find
 from gm2sim.campaign.tables import jobs, members, shards
+from gm2sim.catalog.schema import TEXT
 from gm2sim.catalog.store import chunks
 from gm2sim.catalog.text import free_text, quoted
 from gm2sim.catalog.times import now
@@ -43,9 +44,10 @@ def begin(
             token=token, campaign_id=number, stage=stage, nodes=nodes, who=one_line(who), state=INTENDED, begun=moment
         )
     )
-    # The index on live rows refuses here whatever slipped past the question above.
-    connection.execute(insert(members), [{"token": token, "shard_id": one, "live": True} for one in ids])
     for piece in chunks(ids):
+        given = select(literal(token, TEXT), shards.c.id, true()).where(shards.c.id.in_(piece))
+        # The index on live rows refuses here whatever slipped past the question above.
+        connection.execute(insert(members).from_select(["token", "shard_id", "live"], given))
         connection.execute(
             update(shards)
             .where(shards.c.id.in_(piece))

@@ -15,6 +15,7 @@ from gm2sim.catalog.text import free_text, quoted
 from gm2sim.catalog.times import now
 
 _EVERYBODY = 0  # number of no campaign
+_MANY = 1000  # shards
 
 
 def register(connection: Connection, campaign: Campaign, folder: str, owner: str, token: str) -> Registered:
@@ -116,3 +117,7 @@ def _add(connection: Connection, number: int, new: list[Shard]) -> None:
         )
         for place, shard in enumerate(new)
     ))  # fmt: skip
+    if len(new) > _MANY and connection.dialect.name == "postgresql":
+        # Until the server has counted by itself it looks for shards row by row; from others than the owner it does not
+        # take this, and only says so.
+        connection.exec_driver_sql(f"ANALYZE {shards.name}")

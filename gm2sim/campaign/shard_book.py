@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, literal, select, update
 
 from gm2sim.campaign.rows import HistoryRow, LedgerError, ShardRow
 from gm2sim.campaign.shard import Report, State
@@ -17,6 +17,7 @@ from gm2sim.text import one_line
 _STATES = {state.value: state for state in State}
 _REPORTED = (State.DONE, State.FLAGGED, State.FAILED, State.RUNNING)
 _BY_A_PERSON = (State.HELD, State.CANCELLED)
+_FEW = 500  # shards that are asked for by name
 _SHOWN = 3  # shards that an audit row names
 _COLUMNS = tuple(ShardRow._fields)
 _NEEDED = tuple(shards.c[name] for name in ("id", "stage", "name", "state", "reason", "job", "attempts", "reported"))
@@ -36,11 +37,13 @@ def find(connection: Connection, number: int, wanted: Sequence[tuple[str, str]])
             by_stage[stage].append(name)
     rows: dict[tuple[str, str], Row] = {}
     for stage, names in by_stage.items():
-        for piece in chunks(names):
-            found = select(*_NEEDED).where(
-                shards.c.campaign_id == number, shards.c.stage == stage, shards.c.name.in_(piece)
-            )
-            rows |= {(row.stage, row.name): row for row in connection.execute(found)}
+        of_stage = select(*_NEEDED).where(shards.c.campaign_id == number, shards.c.stage == stage)
+        asked = set(names)
+        # Many are picked out here: how a server picks them depends on what it has counted.
+        named = [None] if len(asked) > _FEW else list(chunks(names))
+        for piece in named:
+            found = of_stage if piece is None else of_stage.where(shards.c.name.in_(piece))
+            rows |= {(row.stage, row.name): row for row in connection.execute(found) if row.name in asked}
     for stage, name in wanted:
         if (stage, name) not in rows:
             raise LedgerError(f"the campaign has no shard {quoted(name)} in stage {quoted(stage)}: look at its plan")
@@ -123,10 +126,11 @@ def add_history(
     connection: Connection, ids: Iterable[int], state: State, reason: str, job: str, who: str
 ) -> None:  # fmt: skip
     """Write down that shards came into a state."""
-    shared = {"at": now(), "who": one_line(who), "state": state.value, "reason": reason, "job": job}
-    lines = [shared | {"shard_id": one} for one in ids]
-    if lines:
-        connection.execute(insert(history), lines)
+    told = {"at": now(), "who": one_line(who), "state": state.value, "reason": reason, "job": job}
+    same = [literal(value, history.c[name].type) for name, value in told.items()]
+    for piece in chunks(ids):
+        of_each = select(shards.c.id, *same).where(shards.c.id.in_(piece)).order_by(shards.c.id)
+        connection.execute(insert(history).from_select(["shard_id", *told], of_each))
 
 
 def listed(

@@ -2,6 +2,6 @@
 
 from gm2sim.farm.ranks import Ranks, ranks
 from gm2sim.farm.stop import CONTINUE, LeftError, Stop
-from gm2sim.farm.work import GRACE_S, STALL_S, Farm, Watch
+from gm2sim.farm.work import GRACE_S, STALL_S, Farm, StuckError, Watch
 
-__all__ = ["CONTINUE", "GRACE_S", "STALL_S", "Farm", "LeftError", "Ranks", "Stop", "Watch", "ranks"]
+__all__ = ["CONTINUE", "GRACE_S", "STALL_S", "Farm", "LeftError", "Ranks", "Stop", "StuckError", "Watch", "ranks"]

@@ -5,6 +5,7 @@ Batch systems send SIGUSR1 or SIGTERM some time before they end a job.
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.name = ""
+        self._heard: tuple[socket.socket, socket.socket] | None = None
 
     @staticmethod
     def before_work() -> None:
@@ -48,12 +50,29 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
+        self._heard = ear, mouth = socket.socketpair()
+        for one in self._heard:
+            one.setblocking(False)
+        others = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
         before = {number: signal.signal(number, self._note) for number in SIGNALS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(others)
+            self._heard = None
+            ear.close()
+            mouth.close()
+
+    def heard(self) -> bool:
+        """Whether one has come since the last question, asked by another thread: also while the main one is inside a
+        kernel, where the handler of a signal has to wait."""
+        ear = self._heard[0] if self._heard else None
+        try:
+            return ear is not None and not set(SIGNALS).isdisjoint(ear.recv(64))
+        except OSError:  # nothing has come, or the block is over
+            return False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.name = self.name or signal.Signals(number).name

@@ -30,11 +30,20 @@ class Watchdog:
         Says what this process does, for the message.
     abort : callable
         Ends all ranks with an exit code.
+    heard : callable
+        Says whether a signal has just asked this process to leave.
     """
 
-    def __init__(self, stall: float, grace: float, who: Callable[[], str], abort: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        stall: float,
+        grace: float,
+        who: Callable[[], str],
+        abort: Callable[[int], None],
+        heard: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.stall, self.grace = stall, grace
-        self._who, self._abort = who, abort
+        self._who, self._abort, self._heard = who, abort, heard
         self._alive = time.monotonic()
         self._asked: float | None = None
         self._over = threading.Event()
@@ -67,6 +76,8 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._over.wait(min(0.5, self.stall / 4 or 0.5)):
             now = time.monotonic()
+            if self._heard():
+                self.asked_to_leave()
             if self._asked is not None and now - self._asked > self.grace:
                 self._leave(CONTINUE, f"did not leave within {self.grace:g} s of being asked to: ended inside its fill")
             if self.stall and now - self._alive > self.stall:

@@ -50,17 +50,26 @@ class Farm:
     grace : float
         Longest time from a signal until the process has left [s].
     watch : Watch, optional
+    called : callable
+        A task in words, by its number.
     """
 
     def __init__(
-        self, job: Ranks, what: str = "", *, stall: float = STALL_S, grace: float = GRACE_S, watch: Watch | None = None
+        self,
+        job: Ranks,
+        what: str = "",
+        *,
+        stall: float = STALL_S,
+        grace: float = GRACE_S,
+        watch: Watch | None = None,
+        called: Callable[[int], str] = "subrun {}".format,
     ) -> None:
         self.job, self.watch = job, watch
-        self._what, self._stall = what, stall
+        self._what, self._stall, self._called = what, stall, called
         self._stop = Stop()
         self._told = False
         self._task = NOTHING
-        self._guard = Watchdog(stall, grace, self.who, job.abort)
+        self._guard = Watchdog(stall, grace, self.who, job.abort, self._stop.heard)
         self._open = ExitStack()
         self._last: dict[int, tuple[int, float]] = {}  # pulse of each rank, and when it last changed
 
@@ -78,17 +87,17 @@ class Farm:
         self._open.close()
 
     def who(self, rank: int | None = None, task: int | None = None) -> str:
-        """A rank in words: its number, the subrun that it has in hand, and what the job is about."""
+        """A rank in words: its number, the task that it has in hand, and what the job is about."""
         rank = self.job.rank if rank is None else rank
         task = self._task if task is None else task
         parts = [f"rank {rank} of {self.job.size}"]
-        parts += [f"subrun {task}"] if task != NOTHING else []
+        parts += [self._called(task)] if task != NOTHING else []
         parts += [self._what] if self._what else []
         return ", ".join(parts)
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Whatever goes wrong in the block is told with rank, subrun and what the job is about."""
+        """Whatever goes wrong in the block is told with rank, task and what the job is about."""
         try:
             yield
         except Exception as err:
@@ -174,7 +183,9 @@ class Farm:
                 self._last[rank] = pulse, now
             elif self._stall and now - since > _PATIENCE * self._stall and rank != self.job.rank:
                 where = self.who(rank, int(seen.tasks[rank]))
-                raise StuckError(f"{where} shows no sign of life for {now - since:.0f} s: go on with --resume")
+                error = StuckError(f"{where} shows no sign of life for {now - since:.0f} s: go on with --resume")
+                error.add_note(self.who())  # so that it is told at once, whichever rank has found out
+                raise error
 
 
 class StuckError(RunError):

@@ -58,6 +58,14 @@ def run(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="replace the run that DIR holds")] = False,
     report: Annotated[bool, typer.Option(help="write report.html at the end")] = True,
+    stall: Annotated[
+        float,
+        typer.Option(metavar="S", min=0.0, help="end the job when no fill is done for S seconds; 0: never"),
+    ] = 1800.0,
+    grace: Annotated[
+        float,
+        typer.Option(metavar="S", min=0.0, help="after SIGUSR1 or SIGTERM, leave within S seconds"),
+    ] = 120.0,
     as_json: Json = False,
 ) -> None:
     """Simulate fills and write raw files, truth, metadata and a report.
@@ -65,7 +73,12 @@ def run(
     Example: gm2sim run run1a --fills 2 --subruns 1 --out out/first
 
     Under MPI: mpiexec -n 2 python -m mpi4py -m gm2sim run run1a --fills 8 --subruns 2 --out out/mpi
+
+    SIGUSR1 or SIGTERM end it after the fill in hand with exit code 75; --resume goes on, to the same bytes.
     """
+    from gm2sim.farm import Stop
+
+    Stop.before_work()
     from gm2sim.config import resolve
     from gm2sim.run import run as simulate
     from gm2sim.terminal import RunDisplay
@@ -77,7 +90,7 @@ def run(
     with RunDisplay(quiet=as_json) as display:
         summary = simulate(
             resolved.config, out, preset=preset, backend=backend, resume=resume, force=force, report=report,
-            watch=display,
+            watch=display, stall=stall, grace=grace,
         )  # fmt: skip
     if summary is None:  # not rank 0
         return

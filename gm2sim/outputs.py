@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,23 @@ from gm2sim.atomic import (
     write_text,
 )
 from gm2sim.config import Config, ConfigError, load
+from gm2sim.config.check import flatten
 from gm2sim.errors import NewerFormatError, refuse_newer
 from gm2sim.raw.checksum import Checksums
 from gm2sim.raw.stream import SUFFIXES
+from gm2sim.summary import Clock, Tally
+from gpu import threads
 
 METADATA_FORMAT = 2  # 1 had no sum of its own
+_SHOWN = 3  # values that differ
 _OURS = (
     *(f"gm2_run*{suffix}" for suffix in SUFFIXES.values()),
     "gm2_run*.truth.h5",
     "gm2_run*.json",
+    "gm2_run*.timing",
     ".gm2_run*.part",
+    ".gm2_run*.partial*",
+    ".gm2_run*.checkpoint",
     "summary.json",
     "report.html",
     "tracks.h5",
@@ -78,12 +86,37 @@ class SubrunPaths:
         """Written last: the subrun exists when this says so."""
         return self.folder / f"{self.stem}.json"
 
-    def clear(self) -> None:
-        """Remove what an interrupted or damaged attempt at this subrun left, temporary files too."""
+    @property
+    def timing(self) -> Path:
+        """How long it took, and where: all that differs between equal subruns."""
+        return self.folder / f"{self.stem}.timing"
+
+    @property
+    def partial(self) -> Path:
+        """The raw file while it is being written."""
+        return self.folder / f".{self.raw.name}.partial"
+
+    @property
+    def checkpoint(self) -> Path:
+        """What is finished of a subrun that is being made."""
+        return self.folder / f".{self.stem}.checkpoint"
+
+    def clear(self, *, partial: bool = True) -> None:
+        """Remove what an interrupted or damaged attempt at this subrun left, temporary files too.
+
+        Parameters
+        ----------
+        partial : bool
+            Also what the attempt could be gone on from.
+        """
         raw = (self.folder / f"{self.stem}{suffix}" for suffix in SUFFIXES.values())
-        for left_over in (self.metadata, *raw, self.truth):
+        for left_over in (self.metadata, *raw, self.truth, self.timing):
             left_over.unlink(missing_ok=True)
         remove_left_overs(self.folder, f"{self.stem}.")
+        if partial:
+            self.checkpoint.unlink(missing_ok=True)
+            for unfinished in self.folder.glob(f".{self.stem}.*.partial*"):
+                unfinished.unlink()
 
 
 def configuration(folder: Path) -> Config:
@@ -161,7 +194,7 @@ def write_metadata(paths: SubrunPaths, config: Config, content: dict[str, Any]) 
     paths : SubrunPaths
     config : Config
     content : dict
-        Event numbers, counts, checksums of the raw file and timings, as :func:`gm2sim.run.run_subrun` gives them.
+        Event numbers, counts and checksums of the raw file, as :func:`gm2sim.subrun.run_subrun` gives them.
     """
     truth = {"size": paths.truth.stat().st_size, "sha256": sha256(paths.truth)}
     files = {paths.raw.name: content.pop("raw"), paths.truth.name: truth}
@@ -180,6 +213,27 @@ def write_metadata(paths: SubrunPaths, config: Config, content: dict[str, Any]) 
     for product in (paths.raw, paths.truth):
         protect(product)
     write_json(paths.metadata, sealed(told), read_only=True)
+
+
+def write_timing(paths: SubrunPaths, clock: Clock, tally: Tally, *, events: int, resumed: int) -> None:
+    """Say beside a finished subrun how long it took: no part of the data, and the only file that differs every time.
+
+    Parameters
+    ----------
+    paths : SubrunPaths
+    clock : Clock
+        Begun with the subrun.
+    tally : Tally
+        Seconds by stage.
+    events, resumed : int
+        Of the subrun, and those of them that an earlier process had made.
+    """
+    tally.note_memory()
+    told = {
+        "host": os.uname().nodename, "process": os.getpid(), "events": events, "resumed": resumed, **clock.facts(),
+        "threads": threads.count(), "peak_memory_mb": tally.peak_memory_mb, "seconds": dict(tally.seconds),
+    }  # fmt: skip
+    write_json(paths.timing, told, replace=True)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -256,14 +310,33 @@ def _agree(folder: Path, config: Config, resume: bool) -> None:
     recorded = folder / "config.toml"
     text = recorded.read_text("utf-8", "replace") if recorded.is_file() else ""
     if f"# sha256 {config.hash}" not in text:
+        differs = _differences(text, config) if resume else ""
         raise ConfigError(
             f"'{folder}' holds another run, {_run_of(text)}, and this is {describe(config)}: choose another --out, or "
-            "replace it with --force" + (" (--resume needs the same configuration)" if resume else "")
+            "replace it with --force" + (f" (--resume needs the same configuration{differs})" if resume else "")
         )
     if not resume:
         raise ConfigError(
             f"'{folder}' holds this run already, {describe(config)}: finish it with --resume or replace it with --force"
         )
+
+
+def _differences(text: str, config: Config) -> str:
+    """The first few values that differ between a config.toml and a configuration, as the end of a sentence."""
+    try:
+        there = flatten(tomllib.loads(text))
+    except tomllib.TOMLDecodeError:
+        return ""
+    here = flatten(config.model_dump(mode="json"))
+    differ = [
+        f"{name} = {there.get(name, 'not there')!r} there, {here.get(name, 'not there')!r} here"
+        for name in [*here, *(name for name in there if name not in here)]
+        if there.get(name) != here.get(name)
+    ]
+    if not differ:
+        return ""
+    more = f"; and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
+    return f": {'; '.join(differ[:_SHOWN])}{more}"
 
 
 def describe(config: Config) -> str:

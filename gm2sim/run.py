@@ -11,10 +11,10 @@ from filelock import FileLock, Timeout
 
 from gm2sim.atomic import write_json, write_text
 from gm2sim.config import Config, ConfigError
-from gm2sim.mpi import Ranks, ranks
+from gm2sim.farm import GRACE_S, STALL_S, Farm, LeftError, Ranks, Watch, ranks
 from gm2sim.outputs import SubrunPaths, claim_folder, describe, make_folder, read_metadata, subrun_is_done
 from gm2sim.setup import Setup
-from gm2sim.subrun import Watch, run_subrun
+from gm2sim.subrun import run_subrun
 from gm2sim.summary import Tally, summarise
 from gm2sim.text import one_line
 from gm2sim.timeline import muon_fills
@@ -38,6 +38,8 @@ def run(
     force: bool = False,
     report: bool = True,
     watch: Watch | None = None,
+    stall: float = STALL_S,
+    grace: float = GRACE_S,
 ) -> dict[str, Any] | None:
     """Simulate all subruns of a configuration; under MPI the ranks share them.
 
@@ -56,6 +58,8 @@ def run(
         Write report.html at the end.
     watch : Watch, optional
         Told about progress.
+    stall, grace : float
+        Longest time without a finished fill, and from a signal to leave until having left [s].
 
     Returns
     -------
@@ -66,6 +70,8 @@ def run(
     ------
     ConfigError
         The request cannot be carried out.
+    LeftError
+        A signal has asked to leave; ``resume`` goes on.
     gpu.device.DeviceError
         backend "gpu" without a usable GPU.
     """
@@ -80,36 +86,64 @@ def run(
         compile_s = cache.ensure_compiled(
             lambda: warm_up(setup), watch.note if watch and job.rank == 0 else None, compiled_set(setup)
         )
-        tally = Tally()
-        todo = []
-        for subrun in range(config.run.subruns):
-            paths = SubrunPaths(out, config.run.run, subrun, config.daq.compression)
-            if not (resume and subrun_is_done(paths, config, setup.conditions.version)):
-                todo.append(paths)
-            elif job.rank == 0:
-                tally.add_finished(read_metadata(paths.metadata), paths.raw.name)
-        mine = job.share(todo)
-        if watch:
-            fills = sum(len(muon_fills(config, paths.subrun)) for paths in mine)
-            watch.begin(fills, preset or "run", job.rank == 0)
-        for paths in mine:
-            run_subrun(setup, paths, preset, tally, watch)
-        tally.note_memory()
-        tallies = job.gather(tally)
+        with Farm(job, f"seed {config.run.seed}", stall=stall, grace=grace, watch=watch) as farm:
+            tallies = _simulate(setup, out, preset, farm, resume=resume)
         if job.rank:
             return None
-        summary = summarise(config, preset, chosen, tallies, compile_s)
+        summary = summarise(config, preset, chosen, job.size, tallies, compile_s)
         summary["wall_s"] = time.perf_counter() - started
         write_json(out / "summary.json", summary, replace=True)
         if report:
             from gm2sim.report import report as build
 
-            with tally.stage("report"):
-                summary["report"] = build(out).name
-            summary["seconds"]["report"] = tally.seconds["report"]
+            begin = time.perf_counter()
+            summary["report"] = build(out).name
+            summary["seconds"]["report"] = time.perf_counter() - begin
         summary["wall_s"] = time.perf_counter() - started
         write_json(out / "summary.json", summary, replace=True)
         return summary
+
+
+def _simulate(setup: Setup, out: Path, preset: str, farm: Farm, *, resume: bool) -> list[Tally]:
+    """Make the subruns that are not there yet.
+
+    Returns
+    -------
+    list of Tally
+        One a subrun, in order of the subruns, whoever made them; empty on all ranks but the first.
+    """
+    config, job = setup.config, farm.job
+    made: dict[int, Tally] = {}
+    todo = [SubrunPaths(out, config.run.run, subrun, config.daq.compression) for subrun in range(config.run.subruns)]
+    if resume:
+        mine = _finished(setup, job.share(todo), farm)
+        made = {subrun: tally for found in job.broadcast(job.gather(mine)) for subrun, tally in found.items()}
+        todo = [paths for paths in todo if paths.subrun not in made]
+    if farm.watch:
+        fills = sum(len(muon_fills(config, paths.subrun)) for paths in todo)
+        farm.watch.begin(fills, preset or "run", job.rank == 0)
+    for paths in farm.hand_out(todo, lambda one: len(muon_fills(config, one.subrun)), lambda one: one.subrun):
+        tally = Tally()
+        with farm.named():
+            if run_subrun(setup, paths, preset, tally, farm, resume=resume):
+                made[paths.subrun] = tally
+    for share in job.gather(made):
+        made |= share
+    left = job.broadcast(config.run.subruns - len(made))
+    if left:
+        raise LeftError(farm.farewell(left))
+    return [made[subrun] for subrun in sorted(made)] if job.rank == 0 else []
+
+
+def _finished(setup: Setup, all_paths: list[SubrunPaths], farm: Farm) -> dict[int, Tally]:
+    """What those of some subruns hold that are there, with every checksum right."""
+    found = {}
+    for paths in all_paths:
+        farm.found(0)
+        if subrun_is_done(paths, setup.config, setup.conditions.version):
+            found[paths.subrun] = Tally()
+            found[paths.subrun].add_finished(read_metadata(paths.metadata), paths.raw.name)
+    return found
 
 
 def _backend(asked: str, local_rank: int) -> str:

@@ -25,10 +25,10 @@ from gm2sim.conditions.trackers import tracker_constants
 from gm2sim.config import Config
 from gm2sim.electronics import at_time, calorimeter_folders, calorimeter_settings, middle_of, waveform_channels
 from gm2sim.errors import ConfigError
+from gm2sim.farm import ranks
 from gm2sim.faults import NONE, FillFaults, kicked
 from gm2sim.injection import voltage_program
 from gm2sim.machine import Ring, falloff_map, stored_beam
-from gm2sim.mpi import ranks
 from gm2sim.trackers import straw_constants_settings, straw_settings, tracker_folders, transport_settings
 from gpu.rng import FillKey
 from tracking.bunch import Bunch as TrackingBunch

@@ -1,7 +1,10 @@
 """One subrun: its raw file, the truth beside it, and the metadata that say that both are whole."""
 
+import functools
 import time
-from typing import Any, Protocol
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +14,11 @@ from gm2sim import __version__
 from gm2sim.calibration import RAW_FORMAT, Calibration
 from gm2sim.calibration_fills import calibration_fill, crystal_records, in_fill_times, laser_crate, monitor_record
 from gm2sim.chain import simulate_fill
-from gm2sim.config import RunError
+from gm2sim.config import Config, RunError
+from gm2sim.farm import Farm, LeftError
 from gm2sim.faults import dark, faults_of, powered, probe_readings, without_crates
 from gm2sim.monitors import monitor_settings
-from gm2sim.outputs import SubrunPaths, write_metadata
+from gm2sim.outputs import SubrunPaths, write_metadata, write_timing
 from gm2sim.raw import FillRecord, RunWriter, run_tree
 from gm2sim.raw.record import STATIONS
 from gm2sim.raw.stream import SUFFIXES
@@ -27,28 +31,19 @@ from gm2sim.records import (
     readout,
     straw_record,
 )
+from gm2sim.resume import Progress
 from gm2sim.setup import Setup
-from gm2sim.summary import Tally
+from gm2sim.summary import Clock, Tally
 from gm2sim.timeline import FillTime, FillType, events, iso
 from gm2sim.tracks.alignment import as_tree
 from gm2sim.truth import TruthWriter
+from gpu import cache
 from gpu.rng import FillKey
 
 
-class Watch(Protocol):
-    """Whoever wants to see the progress of a run."""
-
-    def note(self, text: str, /) -> None:
-        """A line of text."""
-
-    def begin(self, fills: int, description: str, shown: bool) -> None:
-        """The work of this rank is known."""
-
-    def advance(self, muon_turns_per_second: float, /) -> None:
-        """One more fill is done."""
-
-
-def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watch: Watch | None = None) -> None:
+def run_subrun(
+    setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, farm: Farm, *, resume: bool = False
+) -> bool:
     """Simulate one subrun and write its three files, the metadata last.
 
     Parameters
@@ -59,19 +54,90 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
         Name for people.
     tally : Tally
         Counts and times are added to it.
-    watch : Watch, optional
+    farm : Farm
+        Told of every fill; says when to leave.
+    resume : bool
+        Go on behind the events that an earlier process has finished.
+
+    Returns
+    -------
+    bool
+        Whether the subrun is finished; if not, this process was asked to leave and another can go on.
     """
     setup = setup.in_subrun(paths.subrun)
-    config = setup.config
-    times = list(events(config, paths.subrun))
-    begin, end = times[0], times[-1]
-    limit = config.daq.subrun_limit_mb * 1_000_000
+    times = list(events(setup.config, paths.subrun))
     own = Tally()
-    paths.clear()
+    clock = Clock()
+    with suppress(LeftError), Progress(paths, _identity(setup, preset), resume=resume) as progress:
+        raw = _write_events(setup, paths, preset, times, progress, own, farm)
+        if raw.written is None:
+            raise RunError(f"'{paths.raw}' was not written")
+        write_metadata(paths, setup.config, {
+            "preset": preset, "backend": setup.backend, "conditions": setup.conditions.version,
+            "first_event": times[0].serial, "last_event": times[-1].serial, "event_count": len(times),
+            "start_time": iso(times[0].seconds), "end_time": iso(times[-1].seconds),
+            "counts": own.counts, "raw": raw.written.facts(),
+        })  # fmt: skip
+        write_timing(paths, clock, own, events=len(times), resumed=progress.finished)
+        own.raw_files, own.raw_bytes = 1, raw.written.size
+        tally.add(own)
+        return True
+    return False
+
+
+def _write_events(
+    setup: Setup,
+    paths: SubrunPaths,
+    preset: str,
+    times: list[FillTime],
+    progress: Progress,
+    tally: Tally,
+    farm: Farm,
+) -> RunWriter:
+    """Raw file and truth, from where they are to their end."""
+    config = setup.config
+    begin = times[0].fill
+    keys = {when.serial: FillKey(config.run.seed, paths.run, paths.subrun, when.fill - begin) for when in times}
+    limit = config.daq.subrun_limit_mb * 1_000_000
+    tree = _run_database(setup, paths, preset, keys, times, limit)
+    histogram = setup.empty_histogram()
+    with (
+        TruthWriter(paths.truth, _truth_attributes(setup, paths, preset), progress.rows) as truth,
+        progress.writer(tree, limit, times) as raw,
+    ):
+        append_field(truth, setup.ring.storage)
+        progress.replay(truth, tally, histogram)
+        farm.found(sum(when.fill_type == FillType.MUONS for when in times[: progress.finished]))
+        leaving = farm.stopping
+        for number, when in enumerate(times[progress.finished :], progress.finished + 1):
+            if leaving:
+                raise LeftError
+            key = keys[when.serial]
+            faults = faults_of(config, key)
+            muons = when.fill_type == FillType.MUONS
+            truth.append("faults", when.serial, faults.rows(muons=muons))
+            here = setup.suffering(faults)
+            if muons:
+                _muon_fill(here, when, key, histogram, truth, raw, tally, farm)
+            else:
+                with tally.stage("laser and pedestals"):
+                    _write(raw, calibration_fill(here.after(when.since_begin), when, key))
+            pending = None if histogram is None or _flushes(config, key) else histogram
+            leaving = farm.stopping  # asked once, so that no event is the last without its record saying so
+            with tally.stage("checkpoint"):
+                progress.note(number, raw, tally, pending, leaving=leaving)
+    return raw
+
+
+def _run_database(
+    setup: Setup, paths: SubrunPaths, preset: str, keys: Mapping[int, FillKey], times: list[FillTime], limit: int
+) -> dict[str, Any]:
+    """The online database at the begin of the subrun."""
+    config = setup.config
     tree = run_tree(
         paths.run,
         paths.subrun,
-        begin.seconds,
+        times[0].seconds,
         readout(config, setup.calorimeters),
         simulation_tree(setup, preset),
         monitor_settings(setup) | laser_crate(config),
@@ -80,36 +146,33 @@ def run_subrun(setup: Setup, paths: SubrunPaths, preset: str, tally: Tally, watc
         suffix=SUFFIXES[config.daq.compression],
         limit=limit,
     )
-    histogram = setup.empty_histogram()
-    keys = {when.serial: FillKey(config.run.seed, paths.run, paths.subrun, when.fill - begin.fill) for when in times}
     if config.faults.field_jump:
         fills = {when.serial: keys[when.serial] for when in times if when.fill_type == FillType.MUONS}
         tree["Equipment"]["FixedProbes"] = {"Variables": {"Field (ppm)": probe_readings(config, fills)}}
-    with (
-        TruthWriter(paths.truth, _truth_attributes(setup, paths, preset)) as truth,
-        RunWriter(paths.raw, paths.run, paths.subrun, tree, limit) as raw,
-    ):
-        append_field(truth, setup.ring.storage)
-        for when in times:
-            key = keys[when.serial]
-            faults = faults_of(config, key)
-            truth.append("faults", when.serial, faults.rows(muons=when.fill_type == FillType.MUONS))
-            here = setup.suffering(faults)
-            if when.fill_type == FillType.MUONS:
-                _muon_fill(here, when, key, histogram, truth, raw, own, watch)
-            else:
-                with own.stage("laser and pedestals"):
-                    _write(raw, calibration_fill(here.after(when.since_begin), when, key))
-    if raw.written is None:
-        raise RunError(f"'{paths.raw}' was not written")
-    write_metadata(paths, config, {
-        "preset": preset, "backend": setup.backend, "conditions": setup.conditions.version,
-        "first_event": begin.serial, "last_event": end.serial, "event_count": len(times),
-        "start_time": iso(begin.seconds), "end_time": iso(end.seconds),
-        "counts": own.counts, "seconds": dict(own.seconds), "raw": raw.written.facts(),
-    })  # fmt: skip
-    own.raw_files, own.raw_bytes = 1, raw.written.size
-    tally.add(own)
+    return tree
+
+
+def _identity(setup: Setup, preset: str) -> dict[str, Any]:
+    """What the bytes of a subrun depend on; whoever goes on with it must be of the same."""
+    return {
+        "version": __version__,
+        "sources": _sources(),
+        "preset": preset,
+        "config_hash": setup.config.hash,
+        "conditions": setup.conditions.version,
+        "backend": setup.backend,
+    }
+
+
+@functools.cache
+def _sources() -> str:
+    """Of the code that this process has loaded: read once, not with every subrun."""
+    return cache.sources_hash()
+
+
+def _flushes(config: Config, key: FillKey) -> bool:
+    """Whether a fill carries the Q-method histograms, which are empty behind it."""
+    return (key.fill + 1) % config.daq.q_flush_fills == 0
 
 
 def _muon_fill(
@@ -120,7 +183,7 @@ def _muon_fill(
     truth: TruthWriter,
     raw: RunWriter,
     tally: Tally,
-    watch: Watch | None,
+    farm: Farm,
 ) -> None:
     """Simulate one fill of muons into the open files of its subrun."""
     config = setup.config
@@ -130,7 +193,7 @@ def _muon_fill(
     if faults.dark:
         laser = dark(laser)
     fill = simulate_fill(setup.after(when.since_begin), key, histogram, tally, laser)
-    flush = (key.fill + 1) % config.daq.q_flush_fills == 0
+    flush = _flushes(config, key)
     waveforms = (*crystal_records(fill.seen.digits.waveforms), *fill.monitors.records)
     if laser.time.size:
         waveforms += (monitor_record(laser, setup.calorimeters.digitizer, key),)
@@ -148,8 +211,7 @@ def _muon_fill(
             append_moments(truth, when.serial, snapshot.turn, stretch, setup.ring.reference)
     if flush and histogram is not None:
         histogram[:] = 0
-    if watch:
-        watch.advance((tally.counts["muon_turns"] - before) / (time.perf_counter() - start))
+    farm.advance((tally.counts["muon_turns"] - before) / (time.perf_counter() - start))
 
 
 def _write(raw: RunWriter, record: FillRecord) -> None:

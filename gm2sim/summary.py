@@ -1,4 +1,4 @@
-"""Where the time went and what was made: counted on every rank, added in rank order."""
+"""Where the time went and what was made: counted subrun by subrun, added in their order."""
 
 import resource
 import sys
@@ -18,7 +18,7 @@ COUNTS = ("fills", "injected", "muons", "decayed", "lost", "muon_turns", "positr
 
 @dataclass
 class Tally:
-    """Counts, bytes and seconds of one rank.
+    """Counts, bytes and seconds of a piece of work.
 
     Attributes
     ----------
@@ -59,6 +59,7 @@ class Tally:
             self.seconds[stage] += seconds
         self.raw_files += other.raw_files
         self.raw_bytes += other.raw_bytes
+        self.peak_memory_mb = max(self.peak_memory_mb, other.peak_memory_mb)
 
     def add_finished(self, metadata: Mapping[str, Any], raw_name: str) -> None:
         """Count a subrun that an earlier attempt has finished: what it holds, not the time it took."""
@@ -69,6 +70,17 @@ class Tally:
     def note_memory(self) -> None:
         """Remember the largest resident size so far."""
         self.peak_memory_mb = max(self.peak_memory_mb, peak_memory_mb())
+
+
+class Clock:
+    """Wall and processor time of this process since the clock was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def facts(self) -> dict[str, float]:
+        """Both [s]; processor time counts all threads."""
+        return {"wall_s": time.perf_counter() - self._wall, "cpu_s": time.process_time() - self._cpu}
 
 
 def peak_memory_mb() -> float:
@@ -84,15 +96,19 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
-def summarise(config: Config, preset: str, backend: str, tallies: list[Tally], compile_s: float) -> dict[str, Any]:
-    """What goes into summary.json: counts and bytes added over the ranks, times as rank-seconds by stage.
+def summarise(
+    config: Config, preset: str, backend: str, ranks: int, tallies: list[Tally], compile_s: float
+) -> dict[str, Any]:
+    """What goes into summary.json: counts and bytes added over the subruns, times as rank-seconds by stage.
 
     Parameters
     ----------
     config : Config
     preset, backend : str
+    ranks : int
+        That shared the work.
     tallies : list of Tally
-        One a rank, in rank order.
+        One a subrun, in their order: sums do not depend on who made which.
     compile_s : float
         Time spent compiling or loading compiled code on the first rank [s].
     """
@@ -105,7 +121,7 @@ def summarise(config: Config, preset: str, backend: str, tallies: list[Tally], c
         "run": config.run.run,
         "seed": config.run.seed,
         "backend": backend,
-        "ranks": len(tallies),
+        "ranks": ranks,
         "counts": {name: sum(tally.counts[name] for tally in tallies) for name in COUNTS},
         "raw_files": sum(tally.raw_files for tally in tallies),
         "raw_bytes": sum(tally.raw_bytes for tally in tallies),

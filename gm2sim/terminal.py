@@ -96,7 +96,7 @@ class RunDisplay:
         Parameters
         ----------
         fills : int
-            Fills this rank will make.
+            Fills that all ranks together will make.
         description : str
             What is shown beside the bar.
         shown : bool
@@ -107,10 +107,12 @@ class RunDisplay:
             self._progress.start()
             self._task = self._progress.add_task(escape(one_line(description)), total=fills, rate="")
 
-    def advance(self, muon_turns_per_second: float) -> None:
-        """One more fill is done."""
+    def advance(self, done: int, muon_turns_per_second: float | None) -> None:
+        """So many fills are done by all ranks; the speed is that of the first rank's last fill."""
         if not self._quiet:
-            self._progress.update(self._task, advance=1, rate=f"{muon_turns_per_second / 1e6:.1f} M muon-turns/s")
+            self._progress.update(self._task, completed=done)
+            if muon_turns_per_second is not None:
+                self._progress.update(self._task, rate=f"{muon_turns_per_second / 1e6:.1f} M muon-turns/s")
 
     def finish(self, summary: Mapping[str, Any], out: Path) -> None:
         """Say what was made and where to look."""

@@ -4,7 +4,7 @@ Every column carries its unit and meaning as attributes. Files hold no clock and
 equal bytes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -174,6 +174,9 @@ def open_truth(path: Path | str) -> Iterator[Any]:
         yield file
 
 
+Tell = Callable[[str, int, Mapping[str, NDArray[Any]]], None]
+
+
 class TruthWriter:
     """Appends the truth of fills to one HDF5 file, which appears only when the block ends well.
 
@@ -183,10 +186,13 @@ class TruthWriter:
         Final name, ``gm2_run<RUN>_<SUBRUN>.truth.h5``.
     attributes : mapping
         Run, subrun, seed, configuration and its hash: become attributes of the file.
+    tell : callable, optional
+        Is given group, fill and columns of all rows too, as they are written.
     """
 
-    def __init__(self, path: Path, attributes: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, attributes: Mapping[str, Any], tell: Tell | None = None) -> None:
         self._path = path
+        self._tell = tell
         self._open = ExitStack()
         self._attributes = attributes
         self._rows = dict.fromkeys(TABLES, 0)
@@ -222,9 +228,13 @@ class TruthWriter:
         columns : mapping of str to array (n,)
             All columns of the group but ``fill``; others are ignored.
         """
-        wanted = [name for name in TABLES[group] if name != "fill"]
-        rows = len(columns[wanted[0]])
+        typed = {
+            name: np.asarray(columns[name], kind) for name, (kind, _, _) in TABLES[group].items() if name != "fill"
+        }
+        rows = len(next(iter(typed.values())))
         start = self._rows[group]
+        if self._tell:
+            self._tell(group, fill, typed)
         if group not in self._file:
             if rows == 0:
                 return
@@ -232,7 +242,7 @@ class TruthWriter:
         for name in TABLES[group]:
             data = self._file[f"{group}/{name}"]
             data.resize((start + rows,))
-            data[start:] = fill if name == "fill" else columns[name]
+            data[start:] = fill if name == "fill" else typed[name]
         self._rows[group] += rows
 
     def write_field(self, theta: NDArray[np.float64], normal: NDArray[np.float64], skew: NDArray[np.float64]) -> None:

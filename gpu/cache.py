@@ -1,7 +1,7 @@
 """Compiled code on disk: its own folder for every state of the sources, written once, whoever starts first.
 
 numba alone serves stale code when a function in another file has changed, so the folder's name is a hash of
-all our sources, of what compiles them, of the CPU and of the flags. Where it lies:
+all our sources that kernels can depend on, of what compiles them, of the CPU and of the flags. Where it lies:
 
 1. ``$NUMBA_CACHE_DIR/gm2sim/<hash>`` if the user has set NUMBA_CACHE_DIR, else
 2. ``$XDG_CACHE_HOME/gm2sim/<hash>`` or ``~/.cache/gm2sim/<hash>``, else (nothing can be written there)
@@ -36,6 +36,7 @@ KEPT_FOLDERS = 4  # the present state of the sources and the three used last bef
 KEPT_SECONDS = 24 * 3600.0  # folders used within a day stay: a long job of an older version may need them
 # Choices of a user of numba that change what it compiles.
 _NUMBA_FLAGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
+_IMPORT = re.compile(r"^[ \t]*(?:from ([\w.]+) import (\([^)]*\)|[^\n]*)|import ([\w.]+))", re.MULTILINE)
 LOCK_SECONDS = 600.0  # a holder that is stopped, not dead, is waited for so long; then we compile on our own
 
 
@@ -52,16 +53,60 @@ tally = Tally()
 _listeners: list[Callable[[], None]] = []
 
 
-def sources_hash(root: Path | None = None) -> str:
-    """Hash the names and contents of all Python files of the seven packages beside this one."""
+def sources_hash(root: Path | None = None, *, kernels: bool = False) -> str:
+    """Hash the names and contents of Python files of the seven packages beside this one.
+
+    Parameters
+    ----------
+    root
+        Folder of the packages.
+    kernels
+        Take only what compiled code can depend on: files that define kernels, and all that these import, directly or
+        through others.
+    """
     root = root or Path(__file__).resolve().parent.parent
+    contents = {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for package in PACKAGES
+        for path in (root / package).rglob("*.py")
+    }
     digest = hashlib.sha256()
-    for package in PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\0".encode())
-            digest.update(content)
+    for name in sorted(_behind_kernels(contents) if kernels else contents):
+        digest.update(f"{name} {len(contents[name])}\0".encode())
+        digest.update(contents[name])
     return digest.hexdigest()
+
+
+def _behind_kernels(contents: dict[str, bytes]) -> set[str]:
+    """Names of the files that define kernels, of this package, and of all that they import."""
+    found: set[str] = set()
+    todo = [name for name, content in contents.items() if b"gpu.kernel" in content or name.startswith("gpu/")]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += [known for module in _imported(contents[name]) for known in _files(module) if known in contents]
+    return found
+
+
+def _imported(content: bytes) -> Iterator[str]:
+    """Dotted names that a file may import: of modules, and of what is taken from them."""
+    for start, names, module in _IMPORT.findall(content.decode("utf-8", "replace")):
+        if module:
+            yield module
+        else:
+            yield start
+            for name in re.findall(r"\w+", names):
+                yield f"{start}.{name}"
+
+
+def _files(module: str) -> Iterator[str]:
+    """Files that importing a module reads: its own, and the doors of the packages around it."""
+    place = module.replace(".", "/")
+    yield f"{place}.py"
+    while place:
+        yield f"{place}/__init__.py"
+        place = place.rpartition("/")[0]
 
 
 def folder_name(root: Path | None = None) -> str:
@@ -73,7 +118,7 @@ def folder_name(root: Path | None = None) -> str:
     from gpu import cpu
 
     parts = [
-        sources_hash(root),
+        sources_hash(root, kernels=True),
         platform.python_implementation(),
         platform.python_version(),
         numba.__version__,

@@ -37,6 +37,11 @@ class Checksums:
         return f"{self._adler32:08x}"
 
     @property
+    def crc32c_value(self) -> int:
+        """CRC-32C as a number."""
+        return self._crc32c
+
+    @property
     def crc32c(self) -> str:
         """Eight hexadecimal digits, leading zeros kept."""
         return f"{self._crc32c:08x}"

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import crc32c
 import lz4.frame
 
 from gm2sim.atomic import again, write_all
 from gm2sim.raw.checksum import Checksums
+from gm2sim.raw.partial import content
 
 SUFFIXES = {"none": ".mid", "gz": ".mid.gz", "lz4": ".mid.lz4"}
 """End of a raw file's name by the way it is compressed."""
@@ -66,6 +68,8 @@ class Stream:
         Where to; an existing file is emptied.
     suffix : str
         ``.gz``, ``.lz4`` or anything else for plain bytes.
+    kept : int
+        Bytes of content that the file holds already and that stay; what is behind them goes.
 
     Attributes
     ----------
@@ -80,13 +84,53 @@ class Stream:
         From this and every method.
     """
 
-    def __init__(self, path: Path, suffix: str) -> None:
+    def __init__(self, path: Path, suffix: str, kept: int = 0) -> None:
         self.sums = Checksums()
         self.content = 0
         self._coder = _CODERS[suffix]() if suffix in _CODERS else None
+        self._content_crc32c = 0
         self._block = memoryview(bytearray(_BLOCK))
         self._filled = 0
-        self._handle = again(os.open, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self._handle = -1
+        if not kept:
+            self._open(path)
+        elif self._coder is None:
+            self._go_on(path, kept)
+        else:
+            self._compress_again(path, suffix, kept)
+
+    def _open(self, path: Path, flag: int = os.O_TRUNC) -> None:
+        self._handle = again(os.open, path, os.O_WRONLY | os.O_CREAT | flag | os.O_CLOEXEC, 0o666)
+
+    def _go_on(self, path: Path, kept: int) -> None:
+        """Sum the bytes that stay, and stand behind them."""
+        self._open(path, 0)
+        again(os.ftruncate, self._handle, kept)
+        for piece in content(path, ""):
+            self.sums.update(piece)
+        os.lseek(self._handle, 0, os.SEEK_END)
+        self.content = kept
+
+    def _compress_again(self, path: Path, suffix: str, kept: int) -> None:
+        """Give a new coder what the old one has taken in: its state is not in the file."""
+        before = path.with_name(f"{path.name}.before")
+        again(os.replace, path, before)
+        self._open(path)
+        for piece in content(before, suffix):
+            self.write(piece[: kept - self.content])
+            if self.content == kept:
+                break
+        self.flush()
+        again(os.unlink, before)
+
+    @property
+    def content_crc32c(self) -> int:
+        """CRC-32C of the bytes taken in and handed on."""
+        return self.sums.crc32c_value if self._coder is None else self._content_crc32c
+
+    def sync(self) -> None:
+        """Bring what was handed on to the disk."""
+        again(os.fsync, self._handle)
 
     def write(self, piece: bytes | memoryview) -> None:
         """Take in a piece: small ones, which the cache holds, are gathered, big ones pass as they are."""
@@ -123,7 +167,11 @@ class Stream:
             os.close(handle)
 
     def _emit(self, data: memoryview) -> None:
-        self._store(data if self._coder is None else memoryview(self._coder.compress(data)))
+        if self._coder is None:
+            self._store(data)
+        else:
+            self._content_crc32c = crc32c.crc32c(data, self._content_crc32c)
+            self._store(memoryview(self._coder.compress(data)))
 
     def _store(self, data: memoryview) -> None:
         self.sums.update(data)

@@ -12,6 +12,7 @@ from typing import Any, Self
 from gm2sim.atomic import publish, refuse_existing, temporary_name
 from gm2sim.raw import midas, odb
 from gm2sim.raw.banks import fill_banks
+from gm2sim.raw.partial import Begun
 from gm2sim.raw.record import FillRecord
 from gm2sim.raw.stream import Stream
 
@@ -54,7 +55,7 @@ class RunWriter:
     compressed before that is what the run database says of each.
 
     The bytes go to a temporary file in the same folder, flushed to the disk and renamed when the block ends
-    well. When anything fails, also a full disk, no file remains.
+    well. When anything fails, also a full disk, no file remains, but for one that is to be gone on with.
 
     Parameters
     ----------
@@ -65,6 +66,8 @@ class RunWriter:
         The online database at the begin of the file, see :func:`gm2sim.raw.odb.run_tree`.
     limit : int
         Most bytes of content, before the file is compressed.
+    begun : Begun, optional
+        An unfinished file to go on with, or to begin, which stays when writing fails.
 
     Attributes
     ----------
@@ -79,7 +82,9 @@ class RunWriter:
         The file cannot be written; names the path.
     """
 
-    def __init__(self, path: Path, run: int, subrun: int, tree: Mapping[str, Any], limit: int = LIMIT) -> None:
+    def __init__(
+        self, path: Path, run: int, subrun: int, tree: Mapping[str, Any], limit: int = LIMIT, begun: Begun | None = None
+    ) -> None:
         self.path = Path(path)
         self.run = run
         self.subrun = subrun
@@ -87,21 +92,25 @@ class RunWriter:
         self.written: WrittenFile | None = None
         self._tree = tree
         self._compression = odb.compression(tree)
-        self._temporary = temporary_name(self.path)
+        self._stays = begun is not None
+        self._begun = begun or Begun(temporary_name(self.path))
+        self._temporary = self._begun.path
         self._stream: Stream | None = None
         self._next: tuple[FillRecord, midas.DataEvent] | None = None
         self._at_end = 0  # bytes that the end-of-run event will take
-        self._events = 0
-        self._last_serial: int | None = None
-        self._last_time = odb.start_time(tree)
+        self._events = self._begun.events
+        self._last_serial = self._begun.last_serial
+        self._last_time = odb.start_time(tree) if self._begun.last_time is None else self._begun.last_time
 
     def __enter__(self) -> Self:
         refuse_existing(self.path)
         try:
-            begin = midas.run_event(midas.BEGIN_OF_RUN, self.run, self._last_time, odb.encode(self._tree))
+            time_s = odb.start_time(self._tree)
+            begin = midas.run_event(midas.BEGIN_OF_RUN, self.run, time_s, odb.encode(self._tree))
             self._at_end = sum(map(len, begin)) + _END_GROWS
-            self._stream = Stream(self._temporary, self.path.suffix)
-            self._write(begin)
+            self._stream = Stream(self._temporary, self.path.suffix, self._begun.content)
+            if not self._begun.content:
+                self._write(begin)
         except BaseException as err:
             self._discard()
             raise self._named(err) from None
@@ -111,6 +120,19 @@ class RunWriter:
     def content(self) -> int:
         """Bytes taken in up to here, before the file is compressed."""
         return self._open_stream().content
+
+    @property
+    def content_crc32c(self) -> int:
+        """CRC-32C of these bytes."""
+        return self._open_stream().content_crc32c
+
+    def sync(self) -> None:
+        """Bring what is written to the disk; a coder may keep some of it."""
+        try:
+            self._open_stream().sync()
+        except OSError as err:
+            self._discard()
+            raise self._named(err) from None
 
     def room_for(self, fill: FillRecord) -> bool:
         """Whether the fill and the end of the run still fit below the limit."""
@@ -200,8 +222,9 @@ class RunWriter:
             with suppress(OSError):
                 self._stream.close()
             self._stream = None
-        with suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
+        if not self._stays:
+            with suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
 
     def _named(self, error: BaseException) -> BaseException:
         """The same error, with the file a person knows instead of the temporary one."""

@@ -140,7 +140,7 @@ def test_a_configuration_that_contradicts_itself_is_refused(values: dict[str, ob
 
 
 def test_ranks_of_a_job_are_sent_to_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gm2sim.mpi import Ranks
+    from gm2sim.farm import Ranks
 
     monkeypatch.setattr("gm2sim.setup.ranks", lambda: Ranks(size=512))
     config = load("ideal", {"conditions.database": "postgresql://reader@nowhere/conditions"})

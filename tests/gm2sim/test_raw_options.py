@@ -116,7 +116,7 @@ def test_compressed_files_hold_the_same_events_and_a_run_goes_on_with_them(
     with pytest.raises(ConfigError, match="holds this run already"):
         run(config, tmp_path / "out", report=False)
     run(load("gasgun", SMALL | {"run.fills": 1, "run.subruns": 1}), tmp_path / "out", report=False, force=True)
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.mid*")) == [f"{NAMES[0]}.mid"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("gm2_*.mid*")) == [f"{NAMES[0]}.mid"]
 
 
 def test_front_ends_compress_the_calorimeters(content: list[bytes], tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_front_ends_compress_the_calorimeters(content: list[bytes], tmp_path: Pa
 def test_run_that_needs_a_longer_file_says_so_and_leaves_none(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"gm2_run00001_00000\.mid' would pass daq\.subrun_limit_mb = 1 with event 0"):
         run(load("gasgun", SMALL | {"daq.subrun_limit_mb": 1}), tmp_path / "o", report=False)
-    assert not list((tmp_path / "o").glob("*.mid*"))
+    assert not list((tmp_path / "o").glob("gm2_*.mid*"))
 
 
 def test_left_overs_of_a_subrun_are_cleared_whatever_their_compression(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_fills_are_spread_over_the_subruns_in_order():
 
 def test_a_run_leaves_whole_documented_files(small):
     names = {path.name for path in small.iterdir()}
-    ends = (".mid", ".truth.h5", ".json")
+    ends = (".mid", ".truth.h5", ".json", ".timing")
     assert names == {"config.toml", "summary.json"} | {f"gm2_run00001_0000{k}{end}" for k in (0, 1) for end in ends}
     summary = json.loads((small / "summary.json").read_text())
     assert summary["counts"]["muons"] == 400

@@ -107,11 +107,6 @@ def test_an_edited_function_in_another_file_takes_effect(tree, tmp_path):
     assert "compiled code is ready after" in err
 
 
-def test_three_programs_starting_at_once_compile_once(tree, tmp_path):
-    running = [start(tree, tmp_path) for _ in range(3)]
-    assert sorted(finish(process)[0] for process in running) == ["2.0 0 1", "2.0 0 1", "2.0 1 0"]
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_sixteen_processes_that_need_a_function_at_once_compile_once(tree, tmp_path):
     # forked from one that has loaded numba: cheaper than 16 starts, and all reach the empty folder at once
@@ -179,6 +174,30 @@ def test_the_hash_of_the_sources_sees_names_and_contents_only(tmp_path):
     third = cache.sources_hash(tmp_path)
     ring.unlink()
     assert len({first, second, third, cache.sources_hash(tmp_path)}) == 4
+
+
+def test_compiled_code_depends_on_what_kernels_import_and_on_nothing_else(tmp_path):
+    """A changed report compiles nothing again; a changed number three imports away from a kernel does."""
+    for name, text in {
+        "gpu/kernel.py": "",
+        "tracking/mover.py": "from gpu.kernel import Kernel\nfrom fields import (\n    law,\n)\n",
+        "fields/__init__.py": "",
+        "fields/law.py": "def f():\n    import decay.numbers\n",
+        "decay/numbers.py": "factor = 2\n",
+        "gm2sim/report.py": "from tracking.mover import move\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    first, whole = cache.sources_hash(tmp_path, kernels=True), cache.sources_hash(tmp_path)
+    (tmp_path / "gm2sim/report.py").write_text("changed = 1\n")
+    assert cache.sources_hash(tmp_path, kernels=True) == first
+    assert cache.sources_hash(tmp_path) != whole
+    seen = {first}
+    for name in ("gpu/kernel.py", "tracking/mover.py", "fields/__init__.py", "fields/law.py", "decay/numbers.py"):
+        with (tmp_path / name).open("a") as file:
+            file.write("other = 3\n")
+        seen.add(cache.sources_hash(tmp_path, kernels=True))
+    assert len(seen) == 6
 
 
 @pytest.fixture

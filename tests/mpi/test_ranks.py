@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gm2sim.mpi import Ranks
+from gm2sim.farm import Ranks
 
 ROOT = Path(__file__).resolve().parents[2]
 MPIEXEC = Path(sys.executable).with_name("mpiexec")

@@ -54,6 +54,11 @@ class Ranks:
             self.communicator.Abort(code)
 
 
+def launched() -> int:
+    """Processes that an MPI launcher says it has started together; 1 without one."""
+    return max((int(os.environ.get(name, "1") or 1) for name in _SIZE_VARIABLES), default=1)
+
+
 def ranks() -> Ranks:
     """Find out whether an MPI launcher started this process, and as which rank.
 
@@ -63,23 +68,23 @@ def ranks() -> Ranks:
         A launcher started several processes but MPI for Python cannot be used: without this check each
         process would do the whole job and write the same files.
     """
-    launched = max((int(os.environ.get(name, "1") or 1) for name in _SIZE_VARIABLES), default=1)
-    if launched == 1 and not any(name in os.environ for name in _SIZE_VARIABLES):
+    started = launched()
+    if started == 1 and not any(name in os.environ for name in _SIZE_VARIABLES):
         return Ranks()
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as err:
-        if launched == 1:
+        if started == 1:
             return Ranks()
         reason = "mpi4py is not installed" if isinstance(err, ImportError) else "mpi4py finds no MPI library"
         raise ConfigError(
-            f"an MPI launcher started {launched} processes but {reason}: install it with "
+            f"an MPI launcher started {started} processes but {reason}: install it with "
             "pip install 'gm2sim[mpi]', or start one process without mpiexec"
         ) from None
     world = MPI.COMM_WORLD
-    if world.Get_size() != launched and launched > 1:
+    if world.Get_size() != started and started > 1:
         raise ConfigError(
-            f"the launcher started {launched} processes but mpi4py sees {world.Get_size()}: use the mpiexec that "
+            f"the launcher started {started} processes but mpi4py sees {world.Get_size()}: use the mpiexec that "
             "belongs to mpi4py's MPI library (with the 'mpi' extra: the one beside this python)"
         )
     local = world.Split_type(MPI.COMM_TYPE_SHARED)

@@ -81,7 +81,7 @@ def run(
     started = time.perf_counter()
     preset = one_line(preset, _LONGEST_NAME)
     job = ranks()
-    chosen = _backend(backend, job.local_rank)
+    chosen = backend_of(backend, job.local_rank)
     if job.size > 1:
         threads.set_count(max(1, threads.count() // job.local_size))
     setup = Setup.of(config, chosen)
@@ -149,7 +149,7 @@ def _finished(setup: Setup, all_paths: list[SubrunPaths], farm: Farm) -> dict[in
     return found
 
 
-def _backend(asked: str, local_rank: int) -> str:
+def backend_of(asked: str, local_rank: int) -> str:
     """The backend to use, with a GPU of its own for each rank of a node; "gpu" where there is none is an error."""
     if asked not in BACKENDS:
         raise ConfigError(f"--backend {asked} is not known: choose auto, cpu or gpu")

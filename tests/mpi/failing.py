@@ -1,6 +1,6 @@
 """One rank of several raises, dies, hangs or is stopped: all are gone in time, and it is said which and at what.
 
-    python -m tests.mpi.failing 24 [ranks]
+python -m tests.mpi.failing 24 [ranks]
 """
 
 import os

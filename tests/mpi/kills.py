@@ -1,6 +1,6 @@
 """kill -9 at random times, and going on, until the subrun is finished: the same bytes.
 
-    python -m tests.mpi.kills 40
+python -m tests.mpi.kills 40
 """
 
 import os

@@ -1,7 +1,7 @@
 """The catalogue at the size of the experiment's Run-5, on SQLite and PostgreSQL: declaring, pages, verifying.
 
 ``python -m benchmarks.catalog`` prints the rows; ``--quick`` takes a tenth of the files. PostgreSQL is started in a
-temporary folder, where it is installed.
+temporary folder, where it is installed; both wait for the disk before they acknowledge.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def _postgresql() -> Iterator[tuple[str, str] | None]:
     if missing():
         yield None
         return
-    with module.server() as address:
+    with module.server(durable=True) as address:
         engine = create_engine(address.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.exec_driver_sql("CREATE DATABASE large")

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.row import Row, at_least, best_cpu
 from gm2sim.raw import (
+    AsynchronousRecord,
     CalorimeterRecord,
     Event,
     FillRecord,
@@ -32,6 +33,7 @@ from gm2sim.raw.checksum import Checksums
 START = 1_522_022_400
 SAMPLES = 560_000
 CRATES, CRYSTALS = 24, 54
+PULSES = 40  # of a channel in an asynchronous readout
 ISLANDS, LENGTH = 200, 40  # of a calorimeter in a fill: about 22 MB a fill, as the 2 GB every 8 s of the talk
 
 
@@ -41,12 +43,18 @@ def measure(quick: bool = False) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         muons = _write(folder / "gm2_run00017_00000.mid", [_muons(serial) for serial in range(fills)])
-        laser = _write(folder / "gm2_run00017_00001.mid", [_laser(serial) for serial in range(fills)])
+        laser = _write(folder / "gm2_run00017_00001.mid", [_laser(serial, 2, 4) for serial in range(fills)])
+        pedestals = _write(folder / "gm2_run00017_00002.mid", [_laser(serial, 3, 1) for serial in range(3 * fills)])
+        pulses = _write(folder / "gm2_run00017_00003.mid", [_pulses(serial) for serial in range(fills)])
         return [
             *_limits(muons, repeats),
             *_walks(muons, repeats),
             _rate("strict check, fills of muons, checksums beside", muons, lambda: check(muons), repeats, 0.3),
             _rate("strict check, fills of the laser (all waveforms), checksums beside", laser, lambda: check(laser),
+                  repeats, 0.3),
+            _rate("strict check, looks at the pedestals, checksums beside", pedestals, lambda: check(pedestals),
+                  repeats, 0.3),
+            _rate("strict check, asynchronous readouts of 24 crates, checksums beside", pulses, lambda: check(pulses),
                   repeats, 0.3),
         ]  # fmt: skip
 
@@ -66,15 +74,33 @@ def _muons(serial: int) -> FillRecord:
     )  # fmt: skip
 
 
-def _laser(serial: int) -> FillRecord:
+def _laser(serial: int, fill_type: int, waveforms: int) -> FillRecord:
+    """All channels with some waveforms of 800 samples: 4 in fills of the laser, 1 in looks at the pedestals."""
     rng = np.random.default_rng(serial)
-    shape = (CRYSTALS, 4, 800)
+    shape = (CRYSTALS, waveforms, 800)
     records = tuple(
         WaveformRecord(crate, tuple(range(CRYSTALS)), rng.integers(-1760, -1700, shape).astype(np.int16), gap=400)
         for crate in range(1, CRATES + 1)
     )
     return FillRecord(
-        serial, serial + 1, START + serial, 0, 0, fill_type=2, clock=40_000_000 * serial, waveforms=records
+        serial, serial + 1, START + serial, 0, 0, fill_type=fill_type, clock=40_000_000 * serial, waveforms=records
+    )  # fmt: skip
+
+
+def _pulses(serial: int) -> FillRecord:
+    """All channels with as many pulses as make a crate's answer that of a fill of the laser."""
+    rng = np.random.default_rng(serial)
+    channel = np.repeat(np.arange(CRYSTALS), PULSES)
+    length = np.full(channel.size, 80)
+    records = tuple(
+        AsynchronousRecord(
+            crate, tuple(range(CRYSTALS)), channel, np.sort(rng.integers(0, 2**30, (CRYSTALS, PULSES))).ravel(), length,
+            rng.integers(-1760, -1700, int(length.sum())).astype(np.int16),
+        )
+        for crate in range(1, CRATES + 1)
+    )  # fmt: skip
+    return FillRecord(
+        serial, serial + 1, START + serial, 0, 0, fill_type=4, clock=40_000_000 * serial, asynchronous=records
     )  # fmt: skip
 
 

@@ -296,21 +296,9 @@ def metal_in_step(
 
 @scalar
 def lengths_in_step(
-    x0: float,
-    y0: float,
-    z0: float,
-    x: float,
-    y: float,
-    z: float,
-    dx: float,
-    dy: float,
-    dz: float,
-    momentum: float,
-    wall: int,
-    inside: int,
-    window: int,
-    geometry: GeometryTables,
-) -> tuple[float, float, int, float]:
+    x0: float, y0: float, z0: float, x: float, y: float, z: float, dx: float, dy: float, dz: float,
+    momentum: float, wall: int, inside: int, window: int, geometry: GeometryTables,
+) -> tuple[float, float, int, float]:  # fmt: skip
     """Add up the metal that a step passes.
 
     Parameters

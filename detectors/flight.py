@@ -150,6 +150,26 @@ def _brake(
 
 
 @scalar
+def _pass_sheet(
+    i: int, count: int, made: Flying, charge: int, x: float, y: float, z: float, dx: float, dy: float, dz: float,
+    qx: float, qy: float, qz: float, ex: float, ey: float, ez: float, momentum: float, energy: float, t: float,
+    path: float, h: float, at: float, inside: int, thickness: float, ionised: float, number: int, crossing: int,
+    limits: Limits, key: FillKey,
+) -> tuple[int, float, float, float, float, float, int]:  # fmt: skip
+    """Return charge, direction, energy and ionisation behind a sheet, of what went in or of the positron of a pair."""
+    if charge == 0:
+        kind, kept, count = _convert(
+            i, count, made, energy, x, y, z, dx, dy, dz, t, path, inside, thickness, number, crossing, limits, key
+        )
+        return kind, dx, dy, dz, kept, 0.0, count
+    fx, fy, fz, kept, lost, count = _brake(
+        i, count, made, x, y, z, dx, dy, dz, qx, qy, qz, ex, ey, ez, momentum, t, path, h, at, inside,
+        thickness, ionised, number, crossing, limits, key,
+    )  # fmt: skip
+    return charge, fx, fy, fz, math.sqrt(kept * kept + POSITRON_MASS * POSITRON_MASS), lost, count
+
+
+@scalar
 def _crossing(
     x: float, y: float, z: float, dx: float, dy: float, dz: float,
     qx: float, qy: float, qz: float, ex: float, ey: float, ez: float,
@@ -183,15 +203,9 @@ def _at_calorimeter(event: int, x: float, y: float, z: float, dx: float, dz: flo
 
 @Kernel
 def _follow(
-    i: int,
-    flying: Flying,
-    faces: Faces,
-    made: Flying,
-    fields: FieldTables,
-    geometry: GeometryTables,
-    limits: Limits,
-    key: FillKey,
-) -> None:
+    i: int, flying: Flying, faces: Faces, made: Flying, fields: FieldTables, geometry: GeometryTables,
+    limits: Limits, key: FillKey,
+) -> None:  # fmt: skip
     """Follow particle i to its end; photons and electrons that it makes are written from row i x ROOM on."""
     x, y, z, dx, dy, dz = flying.x[i], flying.y[i], flying.z[i], flying.dx[i], flying.dy[i], flying.dz[i]
     energy, t, path, ionisation = flying.energy[i], flying.time[i], flying.path[i], flying.ionised[i]
@@ -210,17 +224,11 @@ def _follow(
         fate = _SLOW
     for _ in range(0 if slow else limits.most_steps):
         if thickness > 0.0 and limits.material > 0:
-            if charge == 0:
-                charge, energy, count = _convert(
-                    i, count, made, energy, x, y, z, dx, dy, dz, t, path, inside, thickness, number, draws + sheets,
-                    limits, key,
-                )  # fmt: skip
-            else:
-                dx, dy, dz, kept, lost, count = _brake(
-                    i, count, made, x, y, z, dx, dy, dz, qx, qy, qz, ex, ey, ez, momentum, t, path, h, at, inside,
-                    thickness, ionised, number, draws + sheets, limits, key,
-                )  # fmt: skip
-                energy, ionisation = math.sqrt(kept * kept + mass * mass), ionisation + lost
+            charge, dx, dy, dz, energy, lost, count = _pass_sheet(
+                i, count, made, charge, x, y, z, dx, dy, dz, qx, qy, qz, ex, ey, ez, momentum, energy, t, path, h, at,
+                inside, thickness, ionised, number, draws + sheets, limits, key,
+            )  # fmt: skip
+            ionisation += lost
             sheets += 1
             mass = POSITRON_MASS if charge != 0 else 0.0
             momentum = math.sqrt(max(energy * energy - mass * mass, 0.0))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu.kernel import Kernel, scalar
+from gpu.kernel import Kernel, read_only, scalar
 
 Floats = NDArray[np.float64]
 
@@ -210,7 +210,7 @@ def apply_gains(
     if len(channel):
         order, channels, bounds = _in_order(channel, time, height)
         out = np.zeros(len(channel))
-        _apply_step(len(channels), channels, bounds, time[order], height[order], light[order], gains, out)
+        _apply_step(len(channels), channels, bounds, time[order], height[order], light[order], read_only(gains), out)
         seen[order] = out
     return seen
 
@@ -231,6 +231,6 @@ def undo_gains(channel: NDArray[np.int64], time: Floats, seen: Floats, gains: Ga
     if len(channel):
         order, channels, bounds = _in_order(channel, time, seen)
         out = np.zeros(len(channel))
-        _undo_step(len(channels), channels, bounds, time[order], seen[order], gains, out)
+        _undo_step(len(channels), channels, bounds, time[order], seen[order], read_only(gains), out)
         light[order] = out
     return light

@@ -143,41 +143,57 @@ def chop(
     ctag : int32 array (24,)
         Minima of the calorimeter sum below `ctag_energy` after `ctag_sample`, as the front end counts them.
     """
-    row = BLOCK * blocks[::CRYSTALS]
-    length = windows.last - windows.first + 1
-    # One empty sample behind each window keeps runs of neighbours apart.
-    in_mask = np.cumsum(length + 1) - length - 1
-    in_samples = BLOCK * rows.offset[::CRYSTALS] + windows.first % BLOCK
-    pieces = _Pieces(windows.calo, windows.first, length, in_mask, in_samples, row)
-    over = np.zeros(int((length + 1).sum()), np.bool_)
-    # sample < pedestal - threshold, for whole numbers
-    limit = np.ceil(pedestals.astype(np.float64).ravel() - settings.threshold).astype(np.int16)
-    limit[~opening.ravel()] = np.iinfo(np.int16).min
-    _over_step(len(length), pieces, samples, limit, over)
-
+    pieces = _pieces(windows, rows, blocks)
+    over = _over(pieces, samples, pedestals, settings, opening)
     cuts = _cut(pieces, over, settings)
     sizes = cuts.length * CRYSTALS
     kept = np.empty(int(sizes.sum()), np.int16)
     _copy_step(len(sizes), pieces, cuts, samples, kept)
 
     calo = windows.calo[cuts.window]
-    peaks = np.zeros(len(sizes), np.int64)
+    return _by_calorimeter(calo, cuts, kept), _ctag(calo, cuts, kept, pedestals, settings)
+
+
+def _pieces(windows: Windows, rows: Rows, blocks: NDArray[np.int64]) -> _Pieces:
+    """Where the windows lie; one empty sample behind each in the mask keeps runs of neighbours apart."""
+    length = windows.last - windows.first + 1
+    in_mask = np.cumsum(length + 1) - length - 1
+    in_samples = BLOCK * rows.offset[::CRYSTALS] + windows.first % BLOCK
+    return _Pieces(windows.calo, windows.first, length, in_mask, in_samples, BLOCK * blocks[::CRYSTALS])
+
+
+def _over(
+    pieces: _Pieces,
+    samples: NDArray[np.int16],
+    pedestals: NDArray[np.float32],
+    settings: DigitizerSettings,
+    opening: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Which samples of the windows open an island, in the order of the mask."""
+    over = np.zeros(int((pieces.length + 1).sum()), np.bool_)
+    # sample < pedestal - threshold, for whole numbers
+    limit = np.ceil(pedestals.astype(np.float64).ravel() - settings.threshold).astype(np.int16)
+    limit[~opening.ravel()] = np.iinfo(np.int16).min
+    _over_step(len(pieces.length), pieces, samples, limit, over)
+    return over
+
+
+def _ctag(
+    calo: NDArray[np.int64],
+    cuts: _Cuts,
+    kept: NDArray[np.int16],
+    pedestals: NDArray[np.float32],
+    settings: DigitizerSettings,
+) -> NDArray[np.int32]:
+    """Minima of the calorimeter sum, (24,)."""
+    peaks = np.zeros(len(calo), np.int64)
     pedestal_sum = pedestals.astype(np.float64).sum(axis=1)
     threshold = -settings.ctag_energy * settings.counts_per_gev
     _ctag_step(
-        len(sizes),
-        calo,
-        cuts.start,
-        cuts.length,
-        cuts.offset,
-        kept,
-        pedestal_sum,
-        threshold,
-        settings.ctag_sample,
+        len(calo), calo, cuts.start, cuts.length, cuts.offset, kept, pedestal_sum, threshold, settings.ctag_sample,
         peaks,
-    )
-    ctag = np.bincount(calo, peaks, CALORIMETERS).astype(np.int32)
-    return _by_calorimeter(calo, cuts, kept), ctag
+    )  # fmt: skip
+    return np.bincount(calo, peaks, CALORIMETERS).astype(np.int32)
 
 
 def _cut(pieces: _Pieces, over: NDArray[np.bool_], settings: DigitizerSettings) -> _Cuts:

@@ -261,16 +261,9 @@ def through_crystals(
 
 @Kernel
 def _fly(
-    i: int,
-    lost: LostMuons,
-    flights: Flights,
-    hits: MuonHits,
-    fields: FieldTables,
-    geometry: GeometryTables,
-    matter: _Matter,
-    limits: _Limits,
-    key: FillKey,
-) -> None:
+    i: int, lost: LostMuons, flights: Flights, hits: MuonHits, fields: FieldTables, geometry: GeometryTables,
+    matter: _Matter, limits: _Limits, key: FillKey,
+) -> None:  # fmt: skip
     """Follow muon i; its hits are written from row i x limits.calorimeters on."""
     s, c = sincos(lost.theta[i] + _BEHIND)
     rho = geometry.radius + lost.x[i]

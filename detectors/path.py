@@ -50,19 +50,9 @@ def curvature(
 
 @scalar
 def advance(
-    x: float,
-    y: float,
-    z: float,
-    dx: float,
-    dy: float,
-    dz: float,
-    momentum: float,
-    energy: float,
-    t: float,
-    h: float,
-    radius: float,
-    tables: FieldTables,
-) -> tuple[float, float, float, float, float, float, float]:
+    x: float, y: float, z: float, dx: float, dy: float, dz: float, momentum: float, energy: float, t: float,
+    h: float, radius: float, tables: FieldTables,
+) -> tuple[float, float, float, float, float, float, float]:  # fmt: skip
     """Move a positron, or an electron, along its path by the length `h`.
 
     Fourth-order Runge-Kutta-Nystroem step with three fields (E. J. Nystroem 1925; for tracks L. Bugge and J.

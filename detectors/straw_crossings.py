@@ -274,16 +274,9 @@ def is_stopped(x: float, y: float, z: float, dx: float, dy: float, dz: float, s:
 
 @Kernel
 def _cross(
-    i: int,
-    entrances: Entrances,
-    passages: Passages,
-    crossings: Crossings,
-    fields: FieldTables,
-    geometry: GeometryTables,
-    straws: StrawTables,
-    limits: _Limits,
-    key: FillKey,
-) -> None:
+    i: int, entrances: Entrances, passages: Passages, crossings: Crossings, fields: FieldTables,
+    geometry: GeometryTables, straws: StrawTables, limits: _Limits, key: FillKey,
+) -> None:  # fmt: skip
     """Follow positron i; its crossings are written from row i x MOST on."""
     s, number = entrances.station[i], entrances.number[i]
     ax, az, bx, bz = straws.frames[s, 2], straws.frames[s, 3], straws.frames[s, 4], straws.frames[s, 5]

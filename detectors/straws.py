@@ -6,6 +6,7 @@ is that of `detectors.geometry`. Sources: G1 = lyon-fnal/gm2geom @17163ed (straw
 vac.fcl: design of 2014), AL = glukicov/alignTrack (AlignTracker_methods.h: as built).
 """
 
+import functools
 import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -271,15 +272,12 @@ class Stations:
         half = 0.5 * self.height / math.cos(self.stereo)
         shift = half * direction
         low, high = centre - shift, centre + shift
-        first, second = _pairs()
         for s in range(STATIONS):
-            a, b = low[s].reshape(-1, 3), high[s].reshape(-1, 3)
-            gap = segment_distance(a[first], b[first], a[second], b[second])
-            close = np.flatnonzero(gap < 2.0 * self.outer_radius)
-            if close.size > 0:
-                names = " and ".join(describe(s * STATION_CHANNELS + int(k[close[0]])) for k in (first, second))
+            close = _closest(low[s].tobytes(), high[s].tobytes(), 2.0 * self.outer_radius)
+            if close is not None:
+                names = " and ".join(describe(s * STATION_CHANNELS + k) for k in close[:2])
                 raise ValueError(
-                    f"straws {names} overlap: their wires are {1e3 * gap[close[0]]:.3f} mm apart; "
+                    f"straws {names} overlap: their wires are {1e3 * close[2]:.3f} mm apart; "
                     f"give pitch, steps and misalignment that leave {2e3 * self.outer_radius:.2f} mm."
                 )
             ends = to_global(np.stack([low[s], high[s]]), self.frames[s])
@@ -289,6 +287,27 @@ class Stations:
                     f"a straw of {station_name(s)} comes within {1e3 * nearest:.1f} mm of the design orbit: "
                     "give a larger clearance, the storage aperture has 45 mm."
                 )
+
+
+@functools.lru_cache(maxsize=4 * STATIONS)
+def _closest(low: bytes, high: bytes, diameter: float) -> tuple[int, int, float] | None:
+    """First two straws of a station that are closer than their diameter, and their distance [m]; kept, as every fill
+    makes the same stations again.
+
+    Parameters
+    ----------
+    low, high
+        Ends of the wires, the bytes of arrays of shape (32, 32, 3) [m].
+    diameter
+        Of a straw [m].
+    """
+    a, b = (np.frombuffer(ends).reshape(-1, 3) for ends in (low, high))
+    first, second = _pairs()
+    gap = segment_distance(a[first], b[first], a[second], b[second])
+    close = np.flatnonzero(gap < diameter)
+    if close.size == 0:
+        return None
+    return int(first[close[0]]), int(second[close[0]]), float(gap[close[0]])
 
 
 def _pairs() -> tuple[IntArray, IntArray]:

@@ -226,12 +226,17 @@ def catalog_locate(file: File, db: Db = _DB, as_json: Json = False) -> None:
 
     Example: gm2sim catalog locate gm2_run15921_00000.mid
     """
-    from gm2sim.catalog import locate, printable
+    from gm2sim.catalog import locate
     from gm2sim.terminal import say
+    from gm2sim.text import visible
 
     with _opened(db, read_only=True) as engine, engine.connect() as connection:
         found = list(locate(connection, file))
-    show(found, as_json, lambda paths: say("\n".join(printable(path) for path in paths) or "no place is known"))
+    show(
+        found,
+        as_json,
+        lambda paths: say("\n".join(visible(path, lines=False) for path in paths) or "no place is known"),
+    )
     if not found:
         raise typer.Exit(1)
 
@@ -312,8 +317,9 @@ def catalog_verify(
 
     A folder is compared with the metadata in it: gm2sim catalog verify out/run1a
     """
-    from gm2sim.catalog import check_tables, printable, verify_catalog, verify_folder
+    from gm2sim.catalog import check_tables, verify_catalog, verify_folder
     from gm2sim.terminal import say
+    from gm2sim.text import visible
 
     if Path(where).is_dir():
         problems: list[str] = []
@@ -328,15 +334,35 @@ def catalog_verify(
         print_json(result)
     else:
         for problem in problems:
-            say(printable(problem))
+            say(visible(problem, lines=False))
         for one in bad:
-            say(printable(f"{one.path} {one.wrong}"))
+            say(visible(f"{one.path} {one.wrong}", lines=False))
         say(
             f"{len(looked)} files, {len(bad)} of them bad"
             + (f", {len(problems)} problems of tables" if problems else "")
         )
     if bad or problems:
         raise typer.Exit(1)
+
+
+@catalog_app.command("grant")
+def catalog_grant(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a role of the PostgreSQL server")],
+    role: Annotated[str, typer.Option(metavar="ROLE", help="reader or operator")],
+    db: Db = _DB,
+    as_json: Json = False,
+) -> None:
+    """Let a role of a PostgreSQL server look at the catalogue (reader), or declare and change files too (operator).
+
+    Example: gm2sim catalog grant shifter --role reader --db postgresql:///gm2_catalog
+    """
+    from gm2sim.catalog.roles import grant
+    from gm2sim.terminal import say
+
+    with _opened(db) as engine:
+        grant(engine, name, role)
+    may = "may read" if role == "reader" else "may read and declare"
+    show({"name": name, "role": role}, as_json, lambda _: say(f"'{name}' {may}"))
 
 
 def _opened(db: str, *, read_only: bool = False) -> Any:
@@ -380,10 +406,12 @@ def _show_relatives(found: list[tuple[str, int]], as_json: bool) -> None:
 
 
 def _say_table(title: str, rows: list[dict[str, Any]]) -> None:
-    from gm2sim.catalog import printable
     from gm2sim.terminal import print_records, say
+    from gm2sim.text import visible
 
     if not rows:
         say("none")
-    shown = [{name: "" if value is None else printable(value) for name, value in row.items()} for row in rows]
-    print_records(printable(title), shown)
+    shown = [
+        {name: "" if value is None else visible(value, lines=False) for name, value in row.items()} for row in rows
+    ]
+    print_records(visible(title, lines=False), shown)

@@ -145,11 +145,17 @@ def conditions_tags(where: Where, as_json: Json = False) -> None:
     from gm2sim.conditions.tags import tags
     from gm2sim.database import opened, require_schema, shown
     from gm2sim.terminal import print_records
+    from gm2sim.text import visible
 
     with opened(where, read_only=True, immutable=is_snapshot(where)) as engine:
         require_schema(engine, "conditions")
         found = tags(engine)
-    shorter = [{key: _printable(value) for key, value in row.items() if key != "checksum"} for row in found]
+    shorter = [
+        {key: visible(value, lines=False) if isinstance(value, str) else value for key, value in row.items()}
+        for row in found
+    ]
+    for row in shorter:
+        del row["checksum"]
     show(found, as_json, lambda _: print_records(f"Tags of {shown(where)}", shorter))
 
 
@@ -307,10 +313,3 @@ def _told(content: dict[str, Any], as_json: bool, text: str) -> None:
     from gm2sim.terminal import say
 
     show(content, as_json, lambda _: say(text))
-
-
-def _printable(value: Any) -> Any:
-    """A value whose text cannot steer a terminal."""
-    if not isinstance(value, str):
-        return value
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in value)

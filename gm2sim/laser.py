@@ -21,6 +21,7 @@ from gm2sim.pulsefit import Found, Waveforms, fit_pulses
 from gm2sim.raw import Event, Island, open_run
 from gm2sim.reco import LASER_CRYSTALS
 from gm2sim.timeline import FillType
+from gpu.kernel import read_only
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -176,7 +177,7 @@ def highest(samples: NDArray[np.int16], level: Floats, channel: Ints, known: Cal
     n, length = samples.shape
     rows = Waveforms(samples.ravel(), length * np.arange(n), np.full(n, length), level, channel)
     found = Found.empty(n)
-    fit_pulses(n, rows, known.laser_templates, found)
+    fit_pulses(n, read_only(rows), read_only(known.laser_templates), found)
     best = found.height.argmax(axis=1)
     height, start = found.height[np.arange(n), best], found.start[np.arange(n), best]
     height = np.where(height > 0.0, height, np.nan)

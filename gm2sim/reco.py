@@ -22,7 +22,7 @@ from gm2sim.clusters import load_clusters as load_clusters
 from gm2sim.clusters import save_clusters as save_clusters
 from gm2sim.pulsefit import Found, Templates, Waveforms, fit_pulses, height_at, template_of
 from gm2sim.raw import Event, open_run
-from gpu.kernel import Kernel, scalar
+from gpu.kernel import Kernel, read_only, scalar
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -212,7 +212,7 @@ def fit_fill(waves: FillWaveforms, calibration: Calibration) -> CrystalPulses:
     seen = np.flatnonzero((level - lowest > templates.threshold[channel]) & calibration.alive[channel])
     found = Found.empty(len(seen))
     rows_seen = Waveforms(waves.samples, first[seen], rows[seen], level[seen], channel[seen])
-    fit_pulses(len(seen), rows_seen, templates, found)
+    fit_pulses(len(seen), read_only(rows_seen), read_only(templates), found)
     row, slot = np.nonzero(found.height > 0)
     of = seen[row]
     start, channel = found.start[row, slot], channel[of]
@@ -257,7 +257,9 @@ def cluster(
     energy, time, x, y, share = np.zeros((5, n))
     out = _Candidates(energy, time, x, y, np.zeros(n, np.int64), np.zeros(n, np.int64), share)
     channels, templates = _Channels.of(calibration), calibration.templates
-    _cluster(len(islands), bounds, pulses, waves, channels, templates, float(window), out)
+    _cluster(
+        len(islands), bounds, pulses, read_only(waves), read_only(channels), read_only(templates), float(window), out
+    )
     seeds = np.flatnonzero(out.multiplicity)
     return Clusters(
         fill=np.full(len(seeds), fill, np.int64),

@@ -1,19 +1,25 @@
 """Text from outside, made harmless to look at."""
 
 import re
+from unicodedata import category
 
-# Control characters of ASCII and Latin-1, marks of direction, halves of pairs that no encoding knows.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, formats (direction, no width), halves of pairs, line ends
+_BEYOND_LINES = re.compile(r"[^\n\t -~]")
+_BEYOND_WORDS = re.compile(r"[^ -~]")
 _LONGEST_LINE = 2000
 _LONGEST_LABEL = 40
 
 
-def visible(text: object) -> str:
-    """Text with every character that would steer a terminal, or turn the direction of reading, written as its code.
+def visible(text: object, *, lines: bool = True) -> str:
+    """Text with every character that would steer a terminal, turn the direction of reading or hide, as its code.
 
-    Lines and tabs stay.
+    Parameters
+    ----------
+    text : object
+    lines : bool
+        Lines and tabs stay; else they are written as codes too.
     """
-    return _STEERING.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), str(text))
+    return (_BEYOND_LINES if lines else _BEYOND_WORDS).sub(_shown, str(text))
 
 
 def one_line(text: object, longest: int = _LONGEST_LINE) -> str:
@@ -26,3 +32,10 @@ def label(text: object) -> str:
     """A name of others for a picture: short, in letters that every font has, and no formula."""
     plain = one_line(text, _LONGEST_LABEL).encode("latin-1", "backslashreplace").decode("latin-1")
     return plain[:_LONGEST_LABEL].replace("$", r"\$")
+
+
+def _shown(found: re.Match[str]) -> str:
+    letter = found[0]
+    if category(letter) not in _STEERING:
+        return letter
+    return letter.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -6,7 +6,6 @@ and a file of any size needs the memory of one group; it holds what tracking all
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -125,25 +124,13 @@ def track(
     ring = Ring(config)
     muons = Bunch.from_file(bunch, config, place=place, ring=ring)
     size = _group(muons.n, plan.samples * len(observers), memory)
-    with ExitStack() as stack:
-        file = stack.enter_context(new_file(out, replace=force))
+    groups = -(-muons.n // size)
+    with new_file(out, replace=force) as file, turn_bar(turns * groups, shown=progress) as watch:
         _head(file, ring, bunch, muons, plan, size)
-        firsts = range(0, muons.n, size)
-        watch = stack.enter_context(turn_bar(turns * len(firsts), shown=progress))
-        results = []
-        for number, first in enumerate(firsts):
-            group = np.arange(first, min(first + size, muons.n))
-            report = partial(_report, watch, number * turns, turns * len(firsts))
-            results.append(_follow(ring, muons.select(group), plan, file, first, report))
-        final = TrackingBunch.concatenate([end for end, _, _ in results])
+        ends = _follow_all(ring, muons, plan, file, size, watch)
+        final = TrackingBunch.concatenate([end.bunch for end in ends])
         write_native(file.create_group("final"), final._asdict(), ring.reference)
-    state = final.state
-    return Tracked(
-        file=str(out), muons=final.n, turns=turns, samples=plan.samples, stored=int((state == State.STORED).sum()),
-        decayed=int((state == State.DECAYED).sum()), lost=int((state > State.DECAYED).sum()),
-        muon_turns=sum(count for _, count, _ in results), seconds=sum(seconds for _, _, seconds in results),
-        megabytes=out.stat().st_size / 1e6,
-    )  # fmt: skip
+    return _tracked(out, plan, final, ends)
 
 
 class _Plan(NamedTuple):
@@ -161,10 +148,42 @@ class _Plan(NamedTuple):
         return -(-self.turns // self.every)
 
 
+class _End(NamedTuple):
+    """A group of muons that has been tracked."""
+
+    bunch: TrackingBunch
+    muon_turns: int
+    seconds: float
+
+
+def _tracked(out: Path, plan: _Plan, final: TrackingBunch, ends: list[_End]) -> Tracked:
+    """What is said of a file that has been written."""
+    state = final.state
+    return Tracked(
+        file=str(out), muons=final.n, turns=plan.turns, samples=plan.samples,
+        stored=int((state == State.STORED).sum()), decayed=int((state == State.DECAYED).sum()),
+        lost=int((state > State.DECAYED).sum()), muon_turns=sum(end.muon_turns for end in ends),
+        seconds=sum(end.seconds for end in ends), megabytes=out.stat().st_size / 1e6,
+    )  # fmt: skip
+
+
+def _follow_all(
+    ring: Ring, muons: TrackingBunch, plan: _Plan, file: Any, size: int, watch: Callable[[int, int], None]
+) -> list[_End]:
+    """Track group after group, and write the samples of each."""
+    firsts = range(0, muons.n, size)
+    ends = []
+    for number, first in enumerate(firsts):
+        group = muons.select(np.arange(first, min(first + size, muons.n)))
+        report = partial(_report, watch, number * plan.turns, plan.turns * len(firsts))
+        ends.append(_follow(ring, group, plan, file, first, report))
+    return ends
+
+
 def _follow(
     ring: Ring, muons: TrackingBunch, plan: _Plan, file: Any, place: int, report: Callable[[int, int, int], None]
-) -> tuple[TrackingBunch, int, float]:
-    """Track one group, which stands at a place of the bunch, and write its samples; end, muon-turns and seconds."""
+) -> _End:
+    """Track one group, which stands at a place of the bunch, and write its samples."""
     run = ring.config.run
     key = FillKey(run.seed, run.run, 0, 0) if plan.kicked else None
     first = muon_turns = 0
@@ -177,7 +196,7 @@ def _follow(
         _append(file, result, first // plan.every, place)
         muons, first = result.bunch, first + turns
         seconds, muon_turns = seconds + result.seconds, muon_turns + result.muon_turns
-    return muons, muon_turns, seconds
+    return _End(muons, muon_turns, seconds)
 
 
 def _check(

@@ -7,6 +7,7 @@ and the public Run-1 fit functions nkinnaird/PrecessionFrequencyAnalysis @54b9b4
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -270,6 +271,34 @@ def fit_wiggle(
         )
     names: tuple[str, ...] = FIVE
     start = _start_values(data, reference_frequency)
+    minuit = _minimise(Minuit, _deviance(data, names, reference_frequency), start, names)
+    if cbo_frequency is not None:
+        five = np.array(minuit.values)
+        start = np.concatenate([five, _start_cbo(data, five, cbo_frequency, reference_frequency)])
+        more = _minimise(Minuit, _deviance(data, NINE, reference_frequency), start, NINE)
+        if more.valid and minuit.fval - more.fval > _WORTH_FOUR:
+            minuit, names = more, NINE
+    values = np.array(minuit.values)
+    expected = expectation(names, values, data.edges, reference_frequency)
+    chi2, ndf = goodness(data.counts, expected, len(names), data.variance)
+    return WiggleFit(
+        names=names,
+        values=values,
+        errors=np.array(minuit.errors),
+        covariance=_covariance(minuit, len(names)),
+        chi2=chi2,
+        ndf=ndf,
+        probability=float(chi2_distribution.sf(chi2, ndf)) if ndf > 0 else math.nan,
+        positrons=positrons,
+        start=float(data.edges[0]),
+        stop=float(data.edges[-1]),
+        reference_frequency=reference_frequency,
+        valid=bool(minuit.valid),
+    )
+
+
+def _deviance(data: WiggleHistogram, names: tuple[str, ...], reference_frequency: float) -> Callable[[Floats], float]:
+    """What a fit makes small, as a function of its parameters."""
     counts, edges, variance = data
     observed = counts > 0
     seen = counts[observed]
@@ -281,32 +310,7 @@ def fit_wiggle(
         expected = np.maximum(expected, 1e-12)
         return float(2 * (np.sum(expected - counts) + np.sum(seen * np.log(seen / expected[observed]))))
 
-    minuit = _minimise(Minuit, deviance, start, names)
-    if cbo_frequency is not None:
-        five = np.array(minuit.values)
-        names = NINE
-        start = np.concatenate([five, _start_cbo(data, five, cbo_frequency, reference_frequency)])
-        more = _minimise(Minuit, deviance, start, names)
-        if more.valid and minuit.fval - more.fval > _WORTH_FOUR:
-            minuit = more
-        else:
-            names = FIVE
-    values = np.array(minuit.values)
-    chi2, ndf = goodness(counts, expectation(names, values, edges, reference_frequency), len(names), variance)
-    return WiggleFit(
-        names=names,
-        values=values,
-        errors=np.array(minuit.errors),
-        covariance=_covariance(minuit, len(names)),
-        chi2=chi2,
-        ndf=ndf,
-        probability=float(chi2_distribution.sf(chi2, ndf)) if ndf > 0 else math.nan,
-        positrons=positrons,
-        start=float(edges[0]),
-        stop=float(edges[-1]),
-        reference_frequency=reference_frequency,
-        valid=bool(minuit.valid),
-    )
+    return deviance
 
 
 def _covariance(minuit: Any, size: int) -> Floats:

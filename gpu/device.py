@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 
 INSTALL = "pip install gm2sim[gpu-cu12]"
@@ -45,15 +47,25 @@ def cuda_module() -> ModuleType:
     """
     if find_spec("numba_cuda") is None:
         raise DeviceError(f"backend 'gpu' needs numba-cuda, which is not installed: {INSTALL}")
+    missing = DeviceError(
+        "backend 'gpu' needs an NVIDIA GPU with its driver, and none was found here: "
+        f"run where nvidia-smi lists one (with {INSTALL}), or choose backend 'cpu'"
+    )
+    if not simulated() and not _driver_may_be_there():
+        raise missing
     from numba import cuda
 
     if not simulated() and not _driver_finds_gpu(cuda):
-        raise DeviceError(
-            "backend 'gpu' needs an NVIDIA GPU with its driver, and none was found here: "
-            f"run where nvidia-smi lists one (with {INSTALL}), or choose backend 'cpu'"
-        )
+        raise missing
     module: ModuleType = cuda
     return module
+
+
+def _driver_may_be_there() -> bool:
+    """Whether numba.cuda, which takes a second to import, is worth asking: no where Linux has no driver to load."""
+    if not sys.platform.startswith("linux") or "NUMBA_CUDA_DRIVER" in os.environ:
+        return True
+    return any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg"))
 
 
 def _driver_finds_gpu(cuda: ModuleType) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_SETTINGS = "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+_PRIVATE = "-c listen_addresses=''"
+_FORGETFUL = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
 
 
 def missing() -> str:
@@ -18,8 +19,11 @@ def missing() -> str:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Start a server; gives the address of its database ``postgres``, whose user may do everything."""
+def server(*, durable: bool = False) -> Iterator[str]:
+    """Start a server; gives the address of its database ``postgres``, whose user may do everything.
+
+    A durable one waits for the disk as servers in use do.
+    """
     # The path of its socket has to be short; a server refuses to run as root.
     folder = Path(tempfile.mkdtemp(prefix="gm2sim-pg-"))
     owner = pwd.getpwnam("postgres") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
@@ -27,7 +31,7 @@ def server() -> Iterator[str]:
     data = folder / "data"
     try:
         _run(owner, "initdb", "-D", str(data), "-A", "trust", "-U", "gm2", "--no-sync", "-E", "UTF8", "--locale=C")
-        options = f"-k {folder} {_SETTINGS}"
+        options = f"-k {folder} {_PRIVATE} {'' if durable else _FORGETFUL}"
         _run(owner, "pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
         try:
             yield f"postgresql://gm2@/postgres?host={folder}"
@@ -35,6 +39,16 @@ def server() -> Iterator[str]:
             _run(owner, "pg_ctl", "-D", str(data), "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def restart(address: str) -> None:
+    """Kill a server that :func:`server` has started, as a failing machine would, and start it again.
+
+    Only a durable one keeps what was committed just before.
+    """
+    data = Path(address.rpartition("host=")[2]) / "data"
+    owner = pwd.getpwuid(data.stat().st_uid)
+    _run(owner, "pg_ctl", "-D", str(data), "-w", "-m", "immediate", "-l", str(data.parent / "log"), "restart")
 
 
 def _program(name: str) -> str | None:

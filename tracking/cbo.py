@@ -227,10 +227,17 @@ def drift(found: Windows, terms: int = 2, start: float = 0.0) -> Drift:
     ]
     best = min(fits, key=lambda fit: float(fit.cost)).x
     solved, rest = solve(best)
-    tau = taus(best)
+    return _drift_of(t, weight, design(best), taus(best), solved, rest)
+
+
+def _drift_of(
+    t: FloatArray, weight: FloatArray, linear: FloatArray, tau: FloatArray, solved: FloatArray, rest: FloatArray
+) -> Drift:
+    """The numbers of a fit with their errors, from its linear part, its lifetimes and what it leaves."""
+    terms, span = tau.size, float(t[-1])
     # All parameters together, with the columns of d phase / d log tau = size (t/tau) exp(-t/tau).
     by_tau = [size * t / one * np.exp(-t / one) for size, one in zip(solved[2:], tau, strict=True)]
-    full = np.column_stack([design(best), *by_tau]) * weight[:, None]
+    full = np.column_stack([linear, *by_tau]) * weight[:, None]
     scatter = float(np.sum((rest * weight) ** 2)) / (t.size - 2 - 2 * terms)
     error = np.sqrt(np.diag(np.linalg.pinv(full.T @ full)) * scatter)
     sizes = [(float(v), float(e)) for v, e in zip(solved[2:], error[2:], strict=False)]

@@ -128,15 +128,13 @@ def coherent_motion(
 
     whole = batches.pooled()
     parts = [derived(batches.without(k)) for k in range(_BATCHES)]
-    frequencies, envelope, life = derived(whole)
+    frequencies, envelope, _ = derived(whole)
     errors = BeamFrequencies(*_jackknife([np.array(part[0]) for part in parts]))
     spread = Windows(*_jackknife([np.array(part[1]) for part in parts]))
     envelope = envelope._replace(
         frequency_error=np.hypot(envelope.frequency_error, spread.frequency),
         amplitude_error=np.hypot(envelope.amplitude_error, spread.amplitude),
     )
-    life = lifetime(envelope)
-    lives = _jackknife([np.array((part[2].amplitude, 1.0 / part[2].tau)) for part in parts])
     return CoherentMotion(
         azimuth=azimuth,
         period=period,
@@ -148,10 +146,7 @@ def coherent_motion(
         variance_x=whole.variance_x,
         variance_y=whole.variance_y,
         windows=envelope,
-        lifetime=life._replace(
-            amplitude_error=max(life.amplitude_error, float(lives[0])),
-            tau_error=max(life.tau_error, float(lives[1]) * life.tau**2) if math.isfinite(life.tau) else math.inf,
-        ),
+        lifetime=_widened_lifetime(lifetime(envelope), [part[2] for part in parts]),
         lost=int(bunch.n - whole.passed[-1]),
         muons=bunch.n,
     )
@@ -189,6 +184,15 @@ def _widened(found: BeamFrequencies, errors: BeamFrequencies) -> BeamFrequencies
         cbo_error=math.hypot(found.cbo_error, errors.cbo),
         vertical_error=math.hypot(found.vertical_error, errors.vertical),
         width_error=math.hypot(found.width_error, errors.width),
+    )
+
+
+def _widened_lifetime(life: Lifetime, parts: list[Lifetime]) -> Lifetime:
+    """A lifetime whose errors are at least the scatter of those without each part."""
+    spread = _jackknife([np.array((part.amplitude, 1.0 / part.tau)) for part in parts])
+    return life._replace(
+        amplitude_error=max(life.amplitude_error, float(spread[0])),
+        tau_error=max(life.tau_error, float(spread[1]) * life.tau**2) if math.isfinite(life.tau) else math.inf,
     )
 
 

@@ -236,16 +236,10 @@ def first_order(
     beta = dict(zip(lattice.theta, zip(lattice.beta_x, lattice.beta_y, strict=True), strict=True))
 
     def shift(at: FloatArray, length: FloatArray, strengths: dict[int, float]) -> FloatArray:
-        """Of potentials strength Re z^n over lengths at some azimuths."""
-        beta_x, beta_y = np.array([beta[theta] for theta in at]).T
-        total = np.zeros((len(actions), 2))
-        for n, strength in strengths.items():
-            if n > 2 and n % 2 == 0 and (orders is None or n in orders):
-                slopes = _slopes_of_mean(n // 2, 2.0 * actions[:, :1] * beta_x, 2.0 * actions[:, 1:] * beta_y)
-                total += strength * np.stack(
-                    [2.0 * b * slope @ length for b, slope in zip((beta_x, beta_y), slopes, strict=True)], axis=1
-                )
-        return total / (2.0 * math.pi)
+        counting = {
+            n: strength for n, strength in strengths.items() if n > 2 and n % 2 == 0 and (orders is None or n in orders)
+        }
+        return _shift(actions, np.array([beta[theta] for theta in at]).T, length, counting)
 
     result = np.zeros((len(actions), 2))
     unit = 1e-9 / (reference.p0_gev * reference.beta0)
@@ -257,6 +251,15 @@ def first_order(
         strengths = {n + 1: c / ((n + 1) * R_REFERENCE**n) for n, c in enumerate(mean)}
         result += shift(even, np.full(_AROUND, 2.0 * math.pi * reference.r0 / _AROUND), strengths)
     return result
+
+
+def _shift(actions: FloatArray, beta: FloatArray, length: FloatArray, strengths: dict[int, float]) -> FloatArray:
+    """Tune shifts by potentials strength Re z^n over lengths at which the beta functions are `beta`, (2, places)."""
+    total = np.zeros((len(actions), 2))
+    for n, strength in strengths.items():
+        slopes = _slopes_of_mean(n // 2, 2.0 * actions[:, :1] * beta[0], 2.0 * actions[:, 1:] * beta[1])
+        total += strength * np.stack([2.0 * b * slope @ length for b, slope in zip(beta, slopes, strict=True)], axis=1)
+    return total / (2.0 * math.pi)
 
 
 def _slopes_of_mean(m: int, a2: FloatArray, b2: FloatArray) -> tuple[FloatArray, FloatArray]:

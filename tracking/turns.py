@@ -3,6 +3,7 @@
 import time as clock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,10 +141,7 @@ def track(
     gpu.device.DeviceError
         If "gpu" is asked for and there is none.
     """
-    if turns < 0 or every < 1:
-        raise ValueError(f"turns = {turns} must not be negative, and every = {every} must be 1 or more.")
-    if backend not in ("cpu", "gpu"):
-        raise ValueError(f"backend {backend!r} is not known: choose 'cpu' or 'gpu'.")
+    _refuse(turns, every, backend)
     loops = runner(tables.options._replace(spin=spin))
     muons = _from_bunch(bunch, tables)
     book = _Book(len(observers), turns, every, bunch.n, moments)
@@ -155,15 +153,14 @@ def track(
     crossed: list[Crossings] = []
     seconds = 0.0
     chunk = max((_HARP_CHUNK if harps else CHUNK) // every, 1) * every
-    table, marks = tables.stations, make_marks(tables, observers, collimators, plates=plates, harps=harps)
+    marks_of = partial(make_marks, tables, observers, collimators, plates=plates, harps=harps)
+    table, marks = tables.stations, marks_of()
     _refuse_metal_in_quads(marks, matter)
     for first in range(0, turns, chunk):
         last = min(first + chunk, turns)
         if table.turns > 1 or first == 0:
             table, now = _table(tables, changes, first, last, before, entry)
-            marks = make_marks(
-                tables, observers, collimators, plates=plates, harps=harps, stations=table, changes=now, before=before
-            )
+            marks = marks_of(stations=table, changes=now, before=before)
         if harps:
             matter = _with_log(matter, first, last, len(tables.ring.harps), bunch.n)
         blocks = -(-order.size // WIDTH) if backend == "cpu" else 1
@@ -186,6 +183,14 @@ def track(
         muon_turns=int(muons.turn.sum()),
         crossings=joined(crossed) if harps else None,
     )
+
+
+def _refuse(turns: int, every: int, backend: str) -> None:
+    """Say what cannot be tracked."""
+    if turns < 0 or every < 1:
+        raise ValueError(f"turns = {turns} must not be negative, and every = {every} must be 1 or more.")
+    if backend not in ("cpu", "gpu"):
+        raise ValueError(f"backend {backend!r} is not known: choose 'cpu' or 'gpu'.")
 
 
 class _Book:

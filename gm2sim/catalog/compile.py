@@ -20,6 +20,7 @@ from sqlalchemy import (
     select,
 )
 
+from gm2sim.catalog import syntax
 from gm2sim.catalog.fields import FIELDS, Kind
 from gm2sim.catalog.parser import parse
 from gm2sim.catalog.schema import (
@@ -32,22 +33,6 @@ from gm2sim.catalog.schema import (
     settings,
     snapshot_files,
     snapshots,
-)
-from gm2sim.catalog.syntax import (
-    And,
-    Compare,
-    Defined,
-    Frozen,
-    In,
-    IsChildOf,
-    IsParentOf,
-    Like,
-    Node,
-    Not,
-    Or,
-    Query,
-    Range,
-    asks_for_status,
 )
 from gm2sim.catalog.text import CatalogError, quoted
 from gm2sim.errors import nearest
@@ -65,14 +50,14 @@ ORDER = (files.c.run, files.c.subrun, files.c.id)
 """The order of every list; one index holds it."""
 
 
-def select_ids(connection: Connection, query: Query, depth: int = 0) -> Select[Any]:
+def select_ids(connection: Connection, query: syntax.Query, depth: int = 0) -> Select[Any]:
     """The numbers of the files that a query finds.
 
     Parameters
     ----------
     connection : sqlalchemy.Connection
         Where definitions are looked up.
-    query : Query
+    query : syntax.Query
     depth : int
         Definitions that led here.
 
@@ -87,16 +72,16 @@ def select_ids(connection: Connection, query: Query, depth: int = 0) -> Select[A
     return found.order_by(*ORDER).limit(query.limit if query.limit is not None else 2**62).offset(query.offset)
 
 
-def where(connection: Connection, query: Query, depth: int = 0) -> Condition:
+def where(connection: Connection, query: syntax.Query, depth: int = 0) -> Condition:
     """The condition of a query, without its limit; files that are not good are left out unless it asks for them."""
     return _good_unless_asked(_Compiler(connection, depth), query.term)
 
 
-def _good_unless_asked(compiler: "_Compiler", node: Node) -> Condition:
-    if isinstance(node, Or):  # each of its terms asks for itself
+def _good_unless_asked(compiler: "_Compiler", node: syntax.Node) -> Condition:
+    if isinstance(node, syntax.Or):  # each of its terms asks for itself
         return or_(*(_good_unless_asked(compiler, term) for term in node.terms))
     condition = compiler.condition(node)
-    return condition if asks_for_status(node) else and_(condition, files.c.status == "good")
+    return condition if syntax.asks_for_status(node) else and_(condition, files.c.status == "good")
 
 
 class _Compiler:
@@ -105,33 +90,33 @@ class _Compiler:
         self._depth = depth
         self._sqlite = connection.dialect.name == "sqlite"
 
-    def condition(self, node: Node) -> Condition:
+    def condition(self, node: syntax.Node) -> Condition:
         match node:
-            case And():
+            case syntax.And():
                 return and_(*(self.condition(term) for term in node.terms))
-            case Or():
+            case syntax.Or():
                 return or_(*(self.condition(term) for term in node.terms))
-            case Not():
+            case syntax.Not():
                 # A comparison with what a file lacks is false, so that its opposite is true.
                 return not_(func.coalesce(self.condition(node.term), false()))
-            case IsParentOf():
+            case syntax.IsParentOf():
                 children = _set(select(files.c.id).where(self.condition(node.term)))
                 return files.c.id.in_(select(parents.c.parent_id).where(parents.c.child_id.in_(children)))
-            case IsChildOf():
+            case syntax.IsChildOf():
                 made_from = _set(select(files.c.id).where(self.condition(node.term)))
                 return files.c.id.in_(select(parents.c.child_id).where(parents.c.parent_id.in_(made_from)))
-            case Defined():
+            case syntax.Defined():
                 return self._defined(node.name)
-            case Frozen():
+            case syntax.Frozen():
                 return self._frozen(node.snapshot)
-            case Compare() | Like() | Range() | In():
+            case syntax.Compare() | syntax.Like() | syntax.Range() | syntax.In():
                 return self._of_field(node)
 
-    def _of_field(self, node: Compare | Like | Range | In) -> Condition:
+    def _of_field(self, node: syntax.OfField) -> Condition:
         name = node.field
         if name in _OF_CAMPAIGNS:
             found = select(campaigns.c.id).where(self._on(_OF_CAMPAIGNS[name], node))
-            if name == "campaign" and isinstance(node, Compare) and node.operator == "=":
+            if name == "campaign" and isinstance(node, syntax.Compare) and node.operator == "=":
                 return files.c.campaign_id == found.scalar_subquery()
             return files.c.campaign_id.in_(found)
         if name in _OF_SETTINGS:
@@ -145,19 +130,21 @@ class _Compiler:
             and_(condition, files.c[name] >= 0) if name in ("run", "subrun") and _may_be_negative(node) else condition
         )
 
-    def _on(self, column: ColumnElement[Any], node: Compare | Like | Range | In) -> Condition:
+    def _on(self, column: ColumnElement[Any], node: syntax.OfField) -> Condition:
         match node:
-            case Compare():
+            case syntax.Compare():
                 return _OPERATORS[node.operator](column, self._bound(node.field, node.value))
-            case Range():
+            case syntax.Range():
                 return and_(column >= self._bound(node.field, node.low), column <= self._bound(node.field, node.high))
-            case In():
+            case syntax.In():
                 values = [self._plain(node.field, value) for value in node.values]
                 if isinstance(column.type, Integer) and not isinstance(column.type, BigInteger):
                     values = [value for value in values if isinstance(value, int) and value < _BEYOND]
                 single = [column.in_(values)] if values else []
-                return or_(false(), *single, *(self._on(column, Range(node.field, *limits)) for limits in node.ranges))
-            case Like():
+                return or_(
+                    false(), *single, *(self._on(column, syntax.Range(node.field, *limits)) for limits in node.ranges)
+                )
+            case syntax.Like():
                 return self._like(column, node.pattern)
 
     def _like(self, column: ColumnElement[Any], pattern: str) -> Condition:
@@ -206,6 +193,6 @@ def _set(ids: Select[Any]) -> Select[Any]:
     return select(ids.cte().c.id)
 
 
-def _may_be_negative(node: Compare | Like | Range | In) -> bool:
+def _may_be_negative(node: syntax.OfField) -> bool:
     """Whether a condition could take the number of a file without a run for one."""
-    return isinstance(node, Compare) and node.operator in ("<", "<=", "!=")
+    return isinstance(node, syntax.Compare) and node.operator in ("<", "<=", "!=")

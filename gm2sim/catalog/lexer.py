@@ -3,7 +3,8 @@
 import re
 from typing import NamedTuple, NoReturn
 
-from gm2sim.catalog.text import CatalogError, printable
+from gm2sim.catalog.text import CatalogError
+from gm2sim.text import visible
 
 LONGEST = 65536
 """Characters that a query may have."""
@@ -37,7 +38,7 @@ class Token(NamedTuple):
 def complain(query: str, column: int, sentence: str) -> NoReturn:
     """Raise QueryError: the sentence, the query, and ^ under the column."""
     begin, end = max(0, column - _AROUND), column + _AROUND
-    before, behind = printable(query[begin:column]), printable(query[column:end])
+    before, behind = visible(query[begin:column], lines=False), visible(query[column:end], lines=False)
     left, right = "..." if begin else "", "..." if end < len(query) else ""
     line = f"{left}{before}{behind}{right}"
     raise QueryError(f"{sentence} (column {column + 1})\n  {line}\n  {' ' * len(left + before)}^")
@@ -59,10 +60,8 @@ def tokens(query: str) -> list[Token]:
         match = _TOKEN.match(query, column)
         if match is None:
             letter = query[column]
-            complain(
-                query, column,
-                "this quote does not end" if letter in "'\"" else f"'{printable(letter)}' means nothing here",
-            )  # fmt: skip
+            unknown = f"'{visible(letter, lines=False)}' means nothing here"
+            complain(query, column, "this quote does not end" if letter in "'\"" else unknown)
         kind = str(match.lastgroup)
         if kind == "quoted":
             found.append(Token(kind, re.sub(r"\\(.)", r"\1", match.group()[1:-1], flags=re.DOTALL), column))

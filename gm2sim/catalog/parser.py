@@ -16,25 +16,10 @@ Written by hand, one function for each line, so that every complaint can point a
 import re
 from typing import NoReturn
 
+from gm2sim.catalog import syntax
 from gm2sim.catalog.fields import BY_ALIAS, Field, Kind
 from gm2sim.catalog.lexer import Token, complain, tokens
 from gm2sim.catalog.record import PREFIX
-from gm2sim.catalog.syntax import (
-    And,
-    Compare,
-    Defined,
-    Frozen,
-    In,
-    IsChildOf,
-    IsParentOf,
-    Like,
-    Node,
-    Not,
-    Or,
-    Query,
-    Range,
-    Value,
-)
 from gm2sim.catalog.text import quoted
 from gm2sim.catalog.times import microseconds
 from gm2sim.errors import nearest
@@ -55,7 +40,7 @@ _RANGE = re.compile(r"([0-9]+)-([0-9]+)")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)")
 
 
-def parse(query: str) -> Query:
+def parse(query: str) -> syntax.Query:
     """The tree of a query.
 
     Raises
@@ -74,7 +59,7 @@ class _Parser:
         self._depth = 0
         self._terms = 0
 
-    def query(self) -> Query:
+    def query(self) -> syntax.Query:
         if self._here.kind == "end":
             self._complain(self._here, "the query is empty: for all files write name like %")
         term = self._any()
@@ -86,21 +71,21 @@ class _Parser:
             found[what.text.lower()] = self._number(self._take(), "a whole number")
         if self._here.kind != "end":
             self._complain(self._here, "expected 'and', 'or', 'with' or the end")
-        return Query(term, found.get("limit"), found.get("offset", 0))
+        return syntax.Query(term, found.get("limit"), found.get("offset", 0))
 
-    def _any(self) -> Node:
+    def _any(self) -> syntax.Node:
         terms = [self._all()]
         while self._word("or"):
             terms.append(self._all())
-        return terms[0] if len(terms) == 1 else Or(tuple(terms))
+        return terms[0] if len(terms) == 1 else syntax.Or(tuple(terms))
 
-    def _all(self) -> Node:
+    def _all(self) -> syntax.Node:
         terms = [self._one()]
         while self._word("and"):
             terms.append(self._one())
-        return terms[0] if len(terms) == 1 else And(tuple(terms))
+        return terms[0] if len(terms) == 1 else syntax.And(tuple(terms))
 
-    def _one(self) -> Node:
+    def _one(self) -> syntax.Node:
         self._depth += 1
         self._terms += 1
         if self._depth > _DEEPEST or self._terms > _MOST_TERMS:
@@ -109,50 +94,50 @@ class _Parser:
         self._depth -= 1
         return node
 
-    def _one_within(self) -> Node:
+    def _one_within(self) -> syntax.Node:
         token = self._take()
         word = token.text.lower() if token.kind == "word" else ""
         if token == Token("sign", "(", token.column):
             return self._closed()
         if word == "not":
-            return Not(self._one())
+            return syntax.Not(self._one())
         if word in ("isparentof:", "ischildof:"):
             opening = self._take()
             if opening.text != "(":
                 self._complain(opening, f"behind '{word}' comes a query in parentheses")
-            return IsParentOf(self._closed()) if word == "isparentof:" else IsChildOf(self._closed())
+            return syntax.IsParentOf(self._closed()) if word == "isparentof:" else syntax.IsChildOf(self._closed())
         if word.startswith("defname:"):
             return self._defined(token)
         if word in ("snapshot_id", "snapshot_id:"):
             if self._here.text == "=":
                 self._take()
-            return Frozen(self._number(self._take(), "the number of a snapshot"))
+            return syntax.Frozen(self._number(self._take(), "the number of a snapshot"))
         if token.kind != "word" or word in ("and", "or", "with", "in", "like"):
             self._complain(token, "expected a condition, for example run >= 15921")
         if word not in BY_ALIAS:
             self._complain(token, f"there is no field {quoted(token.text)}: {nearest(word[:100], BY_ALIAS)}")
         return self._condition(BY_ALIAS[word])
 
-    def _closed(self) -> Node:
+    def _closed(self) -> syntax.Node:
         node = self._any()
         closing = self._take()
         if closing != Token("sign", ")", closing.column):
             self._complain(closing, "expected ')'")
         return node
 
-    def _defined(self, token: Token) -> Node:
+    def _defined(self, token: Token) -> syntax.Node:
         name = token.text[len("defname:") :]
         named = Token("word", name, token.column + len("defname:")) if name else self._take()
         if named.kind not in ("word", "quoted") or not named.text:
             self._complain(named, f"behind 'defname:' comes the name of a definition, {PREFIX}...")
         self._storable(named)
-        return Defined(named.text)
+        return syntax.Defined(named.text)
 
-    def _condition(self, field: Field) -> Node:
+    def _condition(self, field: Field) -> syntax.Node:
         token = self._take()
         word = token.text.lower() if token.kind == "word" else ""
         if word == "not" and self._here.text.lower() in ("in", "like"):
-            return Not(self._condition(field))
+            return syntax.Not(self._condition(field))
         if word == "in":
             return self._in(field)
         if word == "like":
@@ -161,18 +146,18 @@ class _Parser:
             operator = _COMPARISONS[token.text]
             if field.kind in (Kind.SUM8, Kind.SUM64) and operator not in ("=", "!="):
                 self._complain(token, f"{field.name} is a checksum: only = and != make sense")
-            return Compare(field.name, operator, self._value(field, self._take()))
+            return syntax.Compare(field.name, operator, self._value(field, self._take()))
         if limits := self._range(field, token):
-            return Range(field.name, *limits)
-        return Compare(field.name, "=", self._value(field, token))
+            return syntax.Range(field.name, *limits)
+        return syntax.Compare(field.name, "=", self._value(field, token))
 
-    def _in(self, field: Field) -> Node:
+    def _in(self, field: Field) -> syntax.Node:
         token = self._take()
         if limits := self._range(field, token):
-            return Range(field.name, *limits)
+            return syntax.Range(field.name, *limits)
         if token.text != "(" or token.kind != "sign":
             self._complain(token, "behind 'in' comes (value, value ...) or a range of numbers such as 15921-15991")
-        values: list[Value] = []
+        values: list[syntax.Value] = []
         ranges: list[tuple[int, int]] = []
         while True:
             token = self._take()
@@ -186,20 +171,20 @@ class _Parser:
                 self._complain(token, f"more than {_MOST_VALUES} values or {_MOST_TERMS} ranges: use definitions")
             behind = self._take()
             if behind == Token("sign", ")", behind.column):
-                return In(field.name, tuple(values), tuple(ranges))
+                return syntax.In(field.name, tuple(values), tuple(ranges))
             if behind != Token("sign", ",", behind.column):
                 self._complain(behind, "expected ',' or ')'")
 
-    def _like(self, field: Field) -> Node:
+    def _like(self, field: Field) -> syntax.Node:
         token = self._take()
         if field.kind is not Kind.TEXT:
             self._complain(token, f"{field.name} is {field.kind.value}: 'like' is for texts")
         pattern = str(self._value(field, token))
         if pattern.count("%") > _MOST_WILDCARDS:
             self._complain(token, f"more than {_MOST_WILDCARDS} wildcards '%'")
-        return Like(field.name, pattern)
+        return syntax.Like(field.name, pattern)
 
-    def _value(self, field: Field, token: Token) -> Value:
+    def _value(self, field: Field, token: Token) -> syntax.Value:
         if token.kind not in ("word", "quoted"):
             self._complain(token, f"expected {field.kind.value}")
         match field.kind:

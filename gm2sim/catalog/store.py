@@ -7,8 +7,10 @@ from functools import cache
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, func, insert, select
+from sqlalchemy import Connection, Engine, Select, Table, Text, column, func, insert, select
+from sqlalchemy import table as lightweight_table
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DBAPIError
 
 from gm2sim.catalog.record import Settings
 from gm2sim.catalog.schema import campaigns, files, folders, settings
@@ -17,7 +19,8 @@ from gm2sim.catalog.times import now
 
 _LOCK = 0x676D3263  # any number, the same for every writer of a catalogue
 _FEW = 50_000  # from so many new files on, indexes are built again instead of kept up
-_CACHE_KIB = 262_144  # of SQLite, while indexes are built
+_CACHE_KIB = 262_144  # of the database, while indexes are built
+_THIS_TRANSACTION = True  # a setting of PostgreSQL that ends with it
 _PIECE = 100_000  # rows in memory at once
 _CHUNK = 900  # values in one statement
 Row = TypeVar("Row")
@@ -53,7 +56,9 @@ def store(connection: Connection, table: Table, rows: Iterable[Sequence[Any]]) -
     rest = iter(rows)
     piece = list(islice(rest, _PIECE))
     if piece and connection.dialect.name == "postgresql":
-        _copy(connection, table, chain(piece, rest))
+        with copying(connection, table) as copy:
+            for row in chain(piece, rest):
+                copy.write_row(row)
         return
     while piece:
         connection.exec_driver_sql(_insert(table), [tuple(row) for row in piece])
@@ -61,16 +66,34 @@ def store(connection: Connection, table: Table, rows: Iterable[Sequence[Any]]) -
 
 
 @contextmanager
+def copying(connection: Connection, table: Table, *, binary: bool = False) -> Iterator[Any]:
+    """A COPY of PostgreSQL into a table: psycopg's object with ``write_row``, and ``write`` for blocks of bytes."""
+    from psycopg import Error, sql
+
+    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
+    form = sql.SQL(" (FORMAT BINARY)" if binary else "")
+    statement = sql.SQL("COPY {} ({}) FROM STDIN{}").format(sql.Identifier(table.name), columns, form)
+    try:
+        with connection.connection.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[attr-defined]
+            yield copy
+    except Error as err:
+        raise DBAPIError("COPY", None, err) from None
+
+
+@contextmanager
 def indexes_built_after(connection: Connection, new: int) -> Iterator[None]:
     """Around a large insert: the indexes of files are dropped and built again, which costs a third.
 
-    The transaction holds the table on PostgreSQL meanwhile. Small inserts leave the indexes as they are.
+    The transaction holds the table on PostgreSQL meanwhile. Small inserts leave the indexes as they are, and so do
+    those of a role that does not own the table.
     """
-    if new < _FEW or new < next_id(connection, files):
+    if new < _FEW or new < next_id(connection, files) or not _owned(connection):
         yield
         return
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    else:
+        connection.execute(select(func.set_config("maintenance_work_mem", f"{_CACHE_KIB}kB", _THIS_TRANSACTION)))
     indexes = sorted(files.indexes, key=lambda index: str(index.name))
     for index in indexes:
         index.drop(connection)
@@ -148,11 +171,9 @@ def _insert(table: Table) -> str:
     return str(insert(table).compile(dialect=sqlite.dialect()))
 
 
-def _copy(connection: Connection, table: Table, rows: Iterable[Sequence[Any]]) -> None:
-    from psycopg import sql
-
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
-    with connection.connection.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[attr-defined]
-        for row in rows:
-            copy.write_row(row)
+def _owned(connection: Connection) -> bool:
+    if connection.dialect.name == "sqlite":
+        return True
+    tables = lightweight_table("pg_tables", column("tablename", Text), column("tableowner", Text))
+    may = select(func.pg_has_role(tables.c.tableowner, "USAGE")).where(tables.c.tablename == files.name)
+    return bool(connection.execute(may).scalar())

@@ -115,7 +115,8 @@ class Frozen(NamedTuple):
         return f"snapshot_id {self.snapshot}"
 
 
-Node = Compare | Like | Range | In | Not | And | Or | IsParentOf | IsChildOf | Defined | Frozen
+OfField = Compare | Like | Range | In
+Node = OfField | Not | And | Or | IsParentOf | IsChildOf | Defined | Frozen
 
 
 class Query(NamedTuple):

@@ -1,6 +1,7 @@
 """Texts from outside: kept as they are, or refused in one sentence; shown so that no terminal obeys them."""
 
 from gm2sim.errors import ConfigError
+from gm2sim.text import visible
 
 LONGEST = 4096
 """Characters that a free text (a folder, a preset, a description) may have."""
@@ -11,17 +12,12 @@ class CatalogError(ConfigError):
     """A request to the catalogue that cannot be carried out: says what, where and how to mend it."""
 
 
-def printable(text: object) -> str:
-    """A text for the terminal: what would steer it (escapes, right-to-left marks, line ends) is written as a code."""
-    return "".join(letter if letter.isprintable() else _code(letter) for letter in str(text))
-
-
 def quoted(text: object) -> str:
-    """A text for a message: printable, in quotes, and cut when it is long."""
+    """A text for a message: harmless to look at, in quotes, and cut when it is long."""
     whole = str(text)
     if len(whole) <= _SHOWN:
-        return f"'{printable(whole)}'"
-    return f"'{printable(whole[:_SHOWN])}...' ({len(whole)} characters)"
+        return f"'{visible(whole, lines=False)}'"
+    return f"'{visible(whole[:_SHOWN], lines=False)}...' ({len(whole)} characters)"
 
 
 def free_text(what: str, text: object, longest: int = LONGEST) -> str:
@@ -47,8 +43,3 @@ def free_text(what: str, text: object, longest: int = LONGEST) -> str:
     if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise CatalogError(f"{what} {quoted(text)} holds a NUL or half a character: write it without")
     return text
-
-
-def _code(letter: str) -> str:
-    number = ord(letter)
-    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 65536 else f"\\U{number:08x}"

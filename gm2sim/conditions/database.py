@@ -44,6 +44,9 @@ class DatabaseConditions:
         self._name = f"conditions database '{shown(where)}'"
         snapshot = is_snapshot(where)
         self._engine = open_engine(where, read_only=True, immutable=snapshot)
+        # A look-up is one statement: on a server, transactions around it would take as long again.
+        on_server = self._engine.dialect.name == "postgresql"
+        self._looking = self._engine.execution_options(isolation_level="AUTOCOMMIT") if on_server else self._engine
         weakref.finalize(self, self._engine.dispose)  # whoever looks constants up has no end to close it at
         require_schema(self._engine, "conditions")
         with explain(self._engine), self._engine.connect() as connection:
@@ -107,7 +110,7 @@ class DatabaseConditions:
                 f"{self._name} is a snapshot of runs {self._runs[0]} to {self._runs[1]}, run {run} is not in it: take "
                 "another with `gm2sim conditions snapshot`"
             )
-        with explain(self._engine), self._engine.connect() as connection:
+        with explain(self._engine), self._looking.connect() as connection:
             found = held_at(connection, tables, self._tag_id, when)
             if found is not None:
                 return found

@@ -151,7 +151,7 @@ class Conditions(Protocol):
         Parameters
         ----------
         folder : str
-            A name of :data:`gm2sim.conditions.KNOWN`.
+            A name of :data:`gm2sim.conditions.records.KNOWN`.
         run, subrun : int
 
         Raises

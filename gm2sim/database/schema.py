@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from gm2sim.database.engine import DatabaseError, explain, shown
+from gm2sim.database.roles import renew
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 BOOKS = ("conditions", "catalog", "quality")
@@ -20,6 +21,8 @@ BOOKS = ("conditions", "catalog", "quality")
 
 def upgrade(engine: Engine, book: str) -> None:
     """Make the tables of a book, or bring them to the version of this program; what they hold is kept.
+
+    On PostgreSQL the roles that have rights in the book get them in its new tables too.
 
     Parameters
     ----------
@@ -38,6 +41,7 @@ def upgrade(engine: Engine, book: str) -> None:
         _refuse_newer(engine, book, found)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        renew(connection, book)
 
 
 def require_schema(engine: Engine, book: str) -> None:

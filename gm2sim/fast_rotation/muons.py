@@ -1,6 +1,7 @@
 """The analysis applied to simulated muons, beside what their own momenta say."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,39 @@ class Comparison:
     difference_error_ppb: float
 
 
+class _Muons(NamedTuple):
+    """Muons as arrays (k,), and the ring they are in."""
+
+    offset: Floats  # of the momentum
+    at: Floats  # when each is at theta = 0 for the first time [s]
+    share: Floats  # weight
+    n: float
+    reference: Reference
+    relation: Revolution
+
+    @classmethod
+    def of(
+        cls,
+        delta: ArrayLike,
+        time: ArrayLike,
+        weight: ArrayLike | None,
+        n: float,
+        reference: Reference,
+        revolution: Revolution | None,
+    ) -> "_Muons":
+        """Weights of 1 and a smooth ring where they are not given."""
+        relation = smooth_ring(n, reference) if revolution is None else revolution
+        offset, at = np.asarray(delta, np.float64), np.asarray(time, np.float64)
+        share = np.ones_like(offset) if weight is None else np.asarray(weight, np.float64)
+        return cls(offset, at, share, n, reference, relation)
+
+    def radii(self, which: Floats | Mask | slice) -> Radii:
+        """Moments of the own radii of some muons."""
+        return electric_field_correction(
+            self.relation.x_e_of(self.offset[which]), self.share[which], self.n, self.reference
+        )
+
+
 def analyse_muons(
     delta: ArrayLike,
     time: ArrayLike,
@@ -95,9 +129,8 @@ def analyse_muons(
         As :func:`gm2sim.fast_rotation.signal.passages` and :func:`analyse_fast_rotation` do.
     """
     chosen = Settings(replicas=0) if settings is None else settings
-    relation = smooth_ring(n, reference) if revolution is None else revolution
-    offset, at = np.asarray(delta, np.float64), np.asarray(time, np.float64)
-    share = np.ones_like(offset) if weight is None else np.asarray(weight, np.float64)
+    muons = _Muons.of(delta, time, weight, n, reference, revolution)
+    relation, offset, at, share = muons.relation, muons.offset, muons.at, muons.share
     stop = None if stop_time is None else np.asarray(stop_time, np.float64)
     group = np.arange(offset.size) % max(1, min(groups, offset.size))
 
@@ -113,7 +146,7 @@ def analyse_muons(
             signal.edges, signal.counts, n=n, reference=reference, smooth=signal.smooth, revolution=relation,
             factor=factor, settings=how,
         )  # fmt: skip
-        return found, electric_field_correction(relation.x_e_of(offset[keep]), share[keep], n, reference)
+        return found, muons.radii(keep)
 
     parts = [signal_of(group == g) for g in range(int(group.max()) + 1)] if offset.size else [signal_of(slice(None))]
     edges = parts[0].edges
@@ -126,9 +159,8 @@ def analyse_muons(
             less = Passages(edges, total.counts - part.counts, total.smooth - part.smooth)
             found, true = analyse(less, group != g, quick)
             left_out.append(found.c_e_ppb - true.c_e_ppb)
-    spread = float(np.std(left_out)) * np.sqrt(len(parts) - 1.0) if left_out else float("nan")
     density = _histogram(1.0 / relation.period_of(offset), share, chosen)
-    return Comparison(total, result, Truth(radii, density), result.c_e_ppb - radii.c_e_ppb, float(spread))
+    return Comparison(total, result, Truth(radii, density), result.c_e_ppb - radii.c_e_ppb, _jackknife(left_out))
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,24 +224,7 @@ def joint_fit_of_muons(
     if guide not in ("own", "halves", "none"):
         raise ValueError(f"the guide {guide!r} of the joint fit is not known: choose own, halves or none.")
     chosen = Settings(replicas=0) if settings is None else settings
-    relation = smooth_ring(n, reference) if revolution is None else revolution
-    offset, at = np.asarray(delta, np.float64), np.asarray(time, np.float64)
-    share = np.ones_like(offset) if weight is None else np.asarray(weight, np.float64)
-
-    def one(which: Mask, other: Mask | None) -> tuple[JointFit, Radii]:
-        signal = passages(
-            offset[which], at[which], relation, reference, weight=share[which], azimuth=chosen.azimuth, stop=_JOINT_STOP
-        )
-        bunches = None
-        if other is not None:
-            bunches = conditional(
-                offset[other], at[other], relation, reference, weight=share[other], settings=chosen
-            )  # fmt: skip
-        muons = float(share[which].sum() ** 2 / (share[which] ** 2).sum())
-        fit = joint_fit(
-            signal, n=n, reference=reference, muons=muons, revolution=relation, bunches=bunches, settings=chosen
-        )
-        return fit, electric_field_correction(relation.x_e_of(offset[which]), share[which], n, reference)
+    one = partial(_fit_jointly, _Muons.of(delta, time, weight, n, reference, revolution), chosen)
 
     def difference(keep: Mask) -> float:
         pairs: tuple[tuple[Mask, Mask | None], ...] = ((keep, None if guide == "none" else keep),)
@@ -217,13 +232,34 @@ def joint_fit_of_muons(
             pairs = ((keep & odd, keep & ~odd), (keep & ~odd, keep & odd))
         return float(np.mean([fit.radii.c_e_ppb - true.c_e_ppb for fit, true in (one(*pair) for pair in pairs)]))
 
-    odd, everyone = np.arange(offset.size) % 2 == 1, np.ones(offset.size, bool)
+    number = np.arange(np.size(delta))
+    odd, everyone = number % 2 == 1, np.ones(number.size, bool)
     fit, truth = one(everyone, None if guide == "none" else everyone)
-    group = np.arange(offset.size) // 2 % max(groups, 1)  # as many of each half in each
+    group = number // 2 % max(groups, 1)  # as many of each half in each
     left_out = [difference(group != g) for g in range(groups)] if groups > 1 else []
-    error = float(np.std(left_out)) * np.sqrt(groups - 1.0) if left_out else float("nan")
     found = difference(everyone) if guide == "halves" else fit.radii.c_e_ppb - truth.c_e_ppb
-    return JointComparison(fit, truth, found, float(error))
+    return JointComparison(fit, truth, found, _jackknife(left_out))
+
+
+def _fit_jointly(muons: _Muons, settings: Settings, which: Mask, other: Mask | None) -> tuple[JointFit, Radii]:
+    """Joint fit of some muons with the bunches of others, or one shape for all without, beside their momenta."""
+    offset, at, share, relation, reference = muons.offset, muons.at, muons.share, muons.relation, muons.reference
+    signal = passages(
+        offset[which], at[which], relation, reference, weight=share[which], azimuth=settings.azimuth, stop=_JOINT_STOP
+    )
+    bunches = None
+    if other is not None:
+        bunches = conditional(offset[other], at[other], relation, reference, weight=share[other], settings=settings)
+    alike = float(share[which].sum() ** 2 / (share[which] ** 2).sum())
+    fit = joint_fit(
+        signal, n=muons.n, reference=reference, muons=alike, revolution=relation, bunches=bunches, settings=settings
+    )
+    return fit, muons.radii(which)
+
+
+def _jackknife(left_out: list[float]) -> float:
+    """Error of a number from those without each group; NaN without groups."""
+    return float(np.std(left_out) * np.sqrt(len(left_out) - 1.0)) if left_out else float("nan")
 
 
 def _histogram(frequency: Floats, weight: Floats, settings: Settings) -> Floats:

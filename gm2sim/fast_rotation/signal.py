@@ -218,19 +218,25 @@ def passages(
     _check(offset, at, share, end, revolution)
     if decay and stop_time is not None:
         raise ValueError("decay = True together with stop times would let muons decay twice: give one of them.")
-    bins = math.floor((stop - start) / width + 1e-6)
-    if bins < 1:
-        raise ValueError(f"no bin of {width:g} s fits between {start:g} and {stop:g} s: give a later stop.")
+    edges = _edges(start, stop, width)
     period = revolution.period_of(offset)
     rate = 1.0 / (LIFETIME * np.hypot(reference.p0_gev * (1.0 + offset), MASS) / MASS) if decay else 0.0 * offset
     first = at + azimuth / (2.0 * math.pi) * period
-    counts = np.zeros(bins)
+    counts = np.zeros(edges.size - 1)
     _deposit(
         first, period, share * np.exp(-rate * (first - at)), np.exp(-rate * period), end.copy(), start, width, counts
     )
-    edges: Floats = start + width * np.arange(bins + 1, dtype=np.float64)
     smooth = _smooth(0.5 * (edges[1:] + edges[:-1]), at, share * width / period, rate, end)
     return Passages(edges, counts, smooth)
+
+
+def _edges(start: float, stop: float, width: float) -> Floats:
+    """Edges of the whole bins."""
+    bins = math.floor((stop - start) / width + 1e-6)
+    if bins < 1:
+        raise ValueError(f"no bin of {width:g} s fits between {start:g} and {stop:g} s: give a later stop.")
+    edges: Floats = start + width * np.arange(bins + 1, dtype=np.float64)
+    return edges
 
 
 def _check(offset: Floats, at: Floats, share: Floats, end: Floats, revolution: Revolution) -> None:

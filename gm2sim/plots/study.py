@@ -1,30 +1,33 @@
 """The picture of a study: its curves side by side, whatever the study."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gm2sim.panels import Image, Panel
 from gm2sim.plots.style import COLOUR_MAP, INK, PALETTE, Plot, dress, legend, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from gm2sim.studies.outcome import Image, Outcome
-
 _ABREAST = 4  # panels in a row
 _MANY = 200  # points: smaller and paler beyond
 
 
-def study_plot(outcome: "Outcome") -> Plot:
+def study_plot(panels: Sequence[Panel], *, title: str, alt: str) -> Plot:
     """Points are what was tracked, lines what a formula says.
 
     Parameters
     ----------
-    outcome : Outcome
-        Its panels are drawn from left to right.
+    panels : sequence of Panel
+        Drawn from left to right.
+    title : str
+        Above all of them.
+    alt : str
+        Alternative text.
     """
-    panels = outcome.panels
     lines = max((len(panel.curves) for panel in panels if len(panel.curves) > 1), default=0)
     rows = math.ceil(len(panels) / _ABREAST)
     across = math.ceil(len(panels) / rows)
@@ -51,13 +54,12 @@ def study_plot(outcome: "Outcome") -> Plot:
         if len(panel.curves) > 1:
             # Above the axes: some panels are full of points.
             legend(axes, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, fontsize=8)
-    plot.suptitle(f"{outcome.study}{f', {outcome.data_set}' if outcome.data_set else ''}: {outcome.result}",
-                  color=INK, fontsize=10.5, x=0.01, ha="left")  # fmt: skip
-    plot.describe(f"{outcome.summary}. {outcome.result}.", **columns)
+    plot.suptitle(title, color=INK, fontsize=10.5, x=0.01, ha="left")
+    plot.describe(alt, **columns)
     return plot
 
 
-def _draw_image(plot: Plot, axes: "Axes", image: "Image", number: int) -> dict[str, np.ndarray]:
+def _draw_image(plot: Plot, axes: "Axes", image: Image, number: int) -> dict[str, np.ndarray]:
     """Draw an image with its scale; returns its columns for the table, a row for each cell that holds something."""
     x, y = np.asarray(image.x_edges, float), np.asarray(image.y_edges, float)
     values = np.ma.masked_invalid(np.asarray(image.values, float))

@@ -6,17 +6,17 @@ any order, to be summed.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.raw.cyclic import Crc16, joined_crc32, sealing
+from gm2sim.raw.cyclic import PIECE, Crc16, behind_pieces, joined_crc32, pieces_of, sealing
 from gm2sim.raw.midas import Buffer
 from gm2sim.raw.trigger import Trigger
 
-PIECE = 4096  # words of one board in one block
 _WORD = 8  # bytes
 _PRESENT = 0b1111 << 56  # enabled, present, valid, CRC good
 _READY = 8 << 4  # trigger throttling
@@ -68,6 +68,7 @@ class Frame:
         self._begin = 1 + np.cumsum(of_block) - of_block  # of each block: its header's word
         self._place = (self._begin + 1 + count)[:, None] + np.cumsum(length, axis=1) - length  # of each piece
         self._length = length
+        self._sizes = sizes
         self._end = self._begin + of_block - 1  # of each block: its trailer's word
         self.words = int(of_block.sum()) + 2
         self._grid = _grid(trigger, slots, ids, np.where(block > 0, length, sizes), self._present, block < pieces - 1)
@@ -86,29 +87,29 @@ class Frame:
         """Number of words that :meth:`close` gives beside the trailer."""
         return 1 + 2 * int(self._begin.size) + int(self._present.sum())
 
-    def take(self, board: int, payload: Words) -> Iterator[Buffer]:
+    def take(self, board: int, payload: Iterable[Words]) -> Iterator[Buffer]:
         """Pass a payload by, and sum it.
 
         Parameters
         ----------
         board : int
             Its place in the order of the slots.
-        payload : big-endian uint64 array
-            Its last word without the check sum, which is put there.
+        payload : iterable of big-endian uint64 arrays
+            In parts of whole pieces, the last may be shorter; the last word without the check sum, which is put there.
 
         Yields
         ------
         bytes-like
             The payload as it is sent, part by part.
         """
-        sent = payload.view(np.uint8)
-        places = self._place[:, board].tolist()
-        piece = _WORD * PIECE
-        for begin, end, sums in sealing(payload, PIECE):
+        places = (_WORD * self._place[:, board]).tolist()
+        done = 0
+        for part, sums in sealing(payload, int(self._sizes[board])):
             self._sums[board] += sums
-            for first in range(_WORD * begin, _WORD * end, piece):
-                self._crc.add(_WORD * places[first // piece], sent[first : min(first + piece, _WORD * end)])
-            yield sent[_WORD * begin : _WORD * end].data
+            sent = part.view(np.uint8)
+            self._crc.add_pieces(places[done : done + len(sums)], sent)
+            done += len(sums)
+            yield sent.data
 
     def close(self) -> tuple[Words, Words]:
         """The frame's words in order of arrival without the last, and the last: big-endian.
@@ -143,25 +144,27 @@ class Frame:
 
     def _sum_blocks(self) -> None:
         """CRC-32 of each block into its trailer."""
-        heads = np.pad(self._present, ((0, 0), (1, 0)), constant_values=True)
-        for block, row in enumerate(self._grid):
-            here = np.flatnonzero(self._present[block])
-            crc = zlib.crc32(row[:-1][heads[block]].astype("<u8").data)
-            for board, size in zip(here.tolist(), self._length[block, here].tolist(), strict=True):
-                crc = joined_crc32(crc, self._sums[board][block], _WORD * size)
-            low = int(row[-1])
-            row[-1] = low | zlib.crc32(low.to_bytes(_WORD, "little")[:4], crc) << 32
+        kept = np.pad(self._present, ((0, 0), (1, 0)), constant_values=True)
+        heads = self._grid[:, :-1].astype("<u8")[kept].data
+        cuts = [0, *np.cumsum(kept.sum(axis=1)).tolist()]
+        crc = np.array([zlib.crc32(heads[first:last]) for first, last in pairwise(cuts)], np.uint32)
+        for running, sizes in zip(self._sums, _WORD * self._length.T, strict=True):
+            own = pieces_of(running, int(sizes[len(running) - 1]))
+            whole = int((sizes == _WORD * PIECE).sum())  # the first ones
+            crc[:whole] = behind_pieces(crc[:whole]) ^ own[:whole]
+            if whole < own.size:
+                crc[whole] = joined_crc32(int(crc[whole]), int(own[whole]), int(sizes[whole]))
+        lows = self._grid[:, -1].astype("<u4")
+        for block, (low, before) in enumerate(zip(lows.tolist(), crc.tolist(), strict=True)):
+            crc[block] = zlib.crc32(low.to_bytes(4, "little"), before)
+        self._grid[:, -1] |= crc.astype(np.uint64) << np.uint64(32)
 
     def _sum_frame(self, words: Words, counts: NDArray[np.int64]) -> None:
-        """Take the frame's own words into the CRC-16."""
+        """Take the frame's own words into the CRC-16: a block's trailer and the headers of the next lie together."""
         sent = words.view(np.uint8)
-        self._crc.add(0, sent[:_WORD])
-        first = _WORD
-        for count, begin, end in zip(counts.tolist(), self._begin.tolist(), self._end.tolist(), strict=True):
-            last = first + _WORD * (count - 1)
-            self._crc.add(_WORD * begin, sent[first:last])
-            self._crc.add(_WORD * end, sent[last : last + _WORD])
-            first = last + _WORD
+        cuts = [0, *(_WORD * np.cumsum(counts)).tolist(), sent.size]
+        for place, (first, last) in zip([0, *(_WORD * self._end).tolist()], pairwise(cuts), strict=True):
+            self._crc.add(place, sent[first:last])
 
 
 def cdf_header(source: int, trigger: Trigger) -> int:

@@ -3,6 +3,7 @@
 Fields of the firmware of the experiment's WFD5 boards (PIONEER-Experiment/mfpga @bc670c6, command_manager.v).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gm2sim.raw.amc13 import Board
-from gm2sim.raw.payload import ASYNCHRONOUS, END, HEAD, MARK, MOST_WORDS, Words, head_words, last_word
+from gm2sim.raw.payload import ASYNCHRONOUS, END, HEAD, MARK, MOST_WORDS, Words, big_endian, head_words, last_word
 from gm2sim.raw.trigger import Trigger
 from gm2sim.raw.wfd5 import (
     BOARD_TYPE,
@@ -120,20 +121,17 @@ class PulseBoard:
         time, length, _ = self.pulses[row]
         return CHANNEL + _PULSE * time.size + int(length.sum(dtype=np.int64)) // 4 + CHANNEL_END
 
-    def make(self, trigger: Trigger, room: Words) -> Words:
+    def segments(self, trigger: Trigger) -> Iterator[Words]:
         """The payload; see :class:`gm2sim.raw.payload.Payload`."""
-        words = room[: self.board.words]
         enabled = sum(1 << channel for channel in self.inputs)
         second = enabled << 59 | LITTLE_ENDIAN | BOARD_TYPE | ASYNCHRONOUS
-        words[:HEAD], words[-1] = head_words(self.board, trigger, second, FIRMWARE), last_word(self.board, trigger)
-        at = HEAD
+        yield big_endian(head_words(self.board, trigger, second, FIRMWARE))
         for row in range(len(self.inputs)):
-            size = self._of_channel(row)
-            self._make_channel(words[at : at + size], row, trigger)
-            at += size
-        return words
+            yield self._channel(row, trigger)
+        yield big_endian([last_word(self.board, trigger)])
 
-    def _make_channel(self, words: Words, row: int, trigger: Trigger) -> None:
+    def _channel(self, row: int, trigger: Trigger) -> Words:
+        words = np.empty(self._of_channel(row), ">u8")
         channel = self.inputs[row]
         time, length, samples = self.pulses[row]
         bursts = length.astype(np.int64) // BURST
@@ -152,6 +150,7 @@ class PulseBoard:
         body[is_sample] = data
         words[-CHANNEL_END:-1] = channel_sum(words[:CHANNEL], headers, data)
         words[-1] = trigger.low_clock & 0xFFFFFFFF
+        return words
 
     def _pulse_headers(self, channel: int, time: NDArray[np.integer], bursts: NDArray[np.int64]) -> Words:
         """Headers of all pulses of a channel, (k, 2)."""

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from gm2sim.raw import decode
 from gm2sim.raw.banks_of_event import RawBank, failure
+from gm2sim.raw.check_alike import AlikeCheck
 from gm2sim.raw.check_words import (
     CDF_HEADER,
+    LETTERS,
     Payload,
     Trigger,
     board_words,
@@ -24,13 +26,22 @@ from gm2sim.raw.check_words import (
 from gm2sim.raw.decode import Fail
 from gm2sim.raw.decode_amc13 import Amc13
 from gm2sim.raw.decode_async import async_boards, async_sum, asynchronous
-from gm2sim.raw.decode_boards import CHANNELS, SAMPLES, WAVEFORM_HEAD, BoardHead, boards, headers, payloads
+from gm2sim.raw.decode_boards import (
+    ADC_MAX,
+    ADC_MIN,
+    CHANNELS,
+    SAMPLES,
+    WAVEFORM_HEAD,
+    BoardHead,
+    boards,
+    headers,
+    payloads,
+)
 from gm2sim.raw.decode_fc7 import STATION_SOURCE, TRACKER, fc7_boards, straw_events
 from gm2sim.raw.decode_waveforms import board_sums, grids, payload_sum, waveforms_of
 from gm2sim.raw.event import Event
 
-_TYPES = {"C": 1, "L": 2, "P": 3, "A": 4}
-_ADC_MIN, _ADC_MAX = -2048, 2047  # 12 bits, signed
+_TYPES = {letter: kind for kind, letter in LETTERS.items()}
 _OLD_STRAWS = b"\x01\x00\x53\x47"
 _CLOCK_KINDS = (1, 2)  # of the FC7s of crate 00, and their slots
 
@@ -47,6 +58,8 @@ class CrateCheck:
         self._turned: tuple[str, list[Payload]] = ("", [])
         self._frames: dict[str, Amc13] = {}  # of this event, by their bank
         self._verified: dict[str, tuple[bytes, Amc13]] = {}  # of this event: words of a crate without samples
+        self._alike = AlikeCheck()
+        self._sound: set[str] = set()  # banks of this event in which nothing is wrong
 
     def begin(self, event: Event, trigger: Trigger | None) -> None:
         """A new event; without its trigger only what fits together inside the banks is verified."""
@@ -55,6 +68,11 @@ class CrateCheck:
         self._turned = ("", [])
         self._frames = {}
         self._verified = {}
+        self._sound = self._alike.sound_banks(event, self._trigger) if self._strict and self._trigger else set()
+
+    def is_sound(self, bank: RawBank) -> bool:
+        """Whether it is known already that nothing is wrong with a bank but, may be, its type."""
+        return bank.name in self._sound
 
     def problems(self, event: Event, bank: RawBank) -> Iterator[str]:
         """What is wrong with a bank of a crate, the clock crate among them."""
@@ -247,6 +265,6 @@ def _slots(frame: Amc13, heads: list[BoardHead]) -> Iterator[str]:
 
 def _range(boards: "Iterator[tuple[int, NDArray[np.int16]]]") -> Iterator[str]:
     for slot, samples in boards:
-        if samples.size and (samples.min() < _ADC_MIN or samples.max() > _ADC_MAX):
+        if samples.size and (samples.min() < ADC_MIN or samples.max() > ADC_MAX):
             yield f"the board in slot {slot} has samples outside 12 bits"
             return

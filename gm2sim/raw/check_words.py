@@ -15,6 +15,9 @@ from gm2sim.raw.decode_waveforms import grids
 Words = NDArray[np.uint64]
 Fields = tuple[tuple[str, int, int], ...]  # name, lowest bit, bits
 
+LETTERS = {1: "C", 2: "L", 3: "P", 4: "A"}
+"""First letter of the banks of a crate by the type of the trigger."""
+
 _FIRMWARE = {1: (2, 3, 5), 2: (3, 2, 1)}  # by board type
 _BLOCK = 0xFF  # block numbers count modulo 256
 CDF_HEADER: Fields = (

@@ -1,5 +1,6 @@
 """What one crate sends for one trigger: payloads of its boards (xR) and the words that frame them (xA, xB, xZ, xC)."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -8,7 +9,7 @@ import numpy as np
 from gm2sim.raw import asynchronous, wfd5
 from gm2sim.raw.amc13 import Frame, cdf_header
 from gm2sim.raw.midas import Bank, Buffer, Tid
-from gm2sim.raw.payload import Payload, Words, joined, made
+from gm2sim.raw.payload import Payload, Words, joined, parts
 from gm2sim.raw.record import CRYSTALS, FillRecord
 from gm2sim.raw.trigger import Trigger
 from gm2sim.raw.wfd5 import Digitiser
@@ -65,18 +66,22 @@ class Answer:
         yield Bank(f"{family}R{self._crate:02d}", Tid.SHORT, self._sent(), size)
         yield Bank(f"{family}A{self._crate:02d}", Tid.DWORD, self._frame_words(0), _WORD * self._frame.frame_words)
         if family == "C":
-            picked = sum(one.picked_words for one in self._payloads if isinstance(one, Digitiser))
+            picked = sum(len(one.picked) for one in self._payloads if isinstance(one, Digitiser))
             yield Bank(f"CB{self._crate:02d}", Tid.DWORD, self._picked(), _WORD * picked)
         yield Bank(f"{family}Z{self._crate:02d}", Tid.DWORD, self._frame_words(1), _WORD)
 
     def _sent(self) -> Iterator[Buffer]:
-        """The payloads in parts; each payload is overwritten by the next."""
-        room = np.empty(max(one.board.words for one in self._payloads), ">u8")
+        """The payloads in parts; each may be overwritten by the next."""
         for place, one in enumerate(self._payloads):
-            words = one.make(self._trigger, room)
-            yield from self._frame.take(place, words)
-            if isinstance(one, Digitiser):
-                self._heads.append(one.picked(words))
+            picked = one.picked if isinstance(one, Digitiser) else []
+            begin = first = 0
+            for part in self._frame.take(place, parts(one, self._trigger)):
+                end = begin + len(part) // _WORD
+                last = bisect_left(picked, end, first)
+                if first < last:
+                    self._heads.append(np.frombuffer(part, ">u8")[np.array(picked[first:last]) - begin])
+                yield part
+                begin, first = end, last
 
     def _frame_words(self, which: int) -> Iterator[Buffer]:
         if self._closed is None:
@@ -172,7 +177,7 @@ def timing(crate: int, fill: FillRecord, answer: Answering) -> Bank:
 def small_event(source: int, trigger: Trigger, boards: Sequence[Payload]) -> tuple[Buffer, Buffer, Buffer]:
     """Payloads, frame and trailer of a crate that sends little, as they are kept in three banks."""
     frame = Frame(source, trigger, [one.board for one in boards])
-    sent = b"".join(part for place, one in enumerate(boards) for part in frame.take(place, made(one, trigger)))
+    sent = b"".join(bytes(part) for place, one in enumerate(boards) for part in frame.take(place, parts(one, trigger)))
     words, last = frame.close()
     return sent, words.data.cast("B"), last.data.cast("B")
 

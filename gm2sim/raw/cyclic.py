@@ -7,20 +7,25 @@ powers of x.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+PIECE = 4096
+"""Words of one board in one block of the AMC13."""
+PART = 8 * PIECE
+"""Words that pass all sums at once: the cache holds them."""
+
 _PERIOD = 2**15 - 1  # of the powers of x modulo the CRC-16's generator, in bits
 _GENERATOR_16 = 0x8005
 _GENERATOR_32 = 0xEDB88320  # reflected, as zlib counts
 _ONE_32 = 0x80000000  # x^0, reflected
-_PIECE = 32_768  # bytes of a board in one block of the AMC13: by far the most frequent size
-_GROUP = 8  # pieces whose bytes are turned at once: the cache holds them
+_PIECE = 8 * PIECE  # bytes
 
 Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint64]
 
 
 class Crc16:
@@ -42,10 +47,17 @@ class Crc16:
     def add(self, place: int, data: Bytes) -> None:
         """Take in the bytes that lie at ``place``; what is never given counts as zeros."""
         for first in range(0, data.size, _PIECE):
+            self.add_pieces([place + first], data[first : first + _PIECE])
+
+    def add_pieces(self, places: Iterable[int], data: Bytes) -> None:
+        """Take in pieces that lie one behind the other in ``data``, but each elsewhere among all bytes."""
+        rest, xor, first = self._rest, np.bitwise_xor, 0
+        for place in places:
             part = data[first : first + _PIECE]
-            at = (place + first) % _PERIOD
-            here = self._rest[at : at + part.size]
-            np.bitwise_xor(here, part, out=here)
+            at = place % _PERIOD
+            here = rest[at : at + part.size]
+            xor(here, part, here)
+            first += _PIECE
 
     def value(self) -> int:
         """The remainder of everything added."""
@@ -81,11 +93,39 @@ def joined_crc32(first: int, second: int, size: int) -> int:
     return _product(_shift(size), first) ^ second
 
 
+def behind_pieces(sums: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """What many CRC-32 become, each after a piece of zeros; exclusive or with a piece's own joins it."""
+    a, b, c, d = _piece_arrays()
+    return np.asarray(a[sums & 0xFF] ^ b[sums >> 8 & 0xFF] ^ c[sums >> 16 & 0xFF] ^ d[sums >> 24])
+
+
+def pieces_of(running: list[int], last: int) -> NDArray[np.uint32]:
+    """CRC-32 of each piece of a payload.
+
+    Parameters
+    ----------
+    running : list of int
+        CRC-32 of the payload up to the end of each piece.
+    last : int
+        Bytes of its last piece, which alone may be short.
+    """
+    found = np.array(running, np.uint32)
+    if found.size > 1:
+        found[1:-1] ^= behind_pieces(found[:-2])
+        found[-1] ^= joined_crc32(running[-2], 0, last)
+    return found
+
+
 @cache
 def _piece_tables() -> tuple[list[int], ...]:
     """For each byte of a CRC-32, what it becomes after a piece of zeros."""
     power = _shift(_PIECE)
     return tuple([_product(power, value << shift) for value in range(256)] for shift in (0, 8, 16, 24))
+
+
+@cache
+def _piece_arrays() -> tuple[NDArray[np.uint32], ...]:
+    return tuple(np.array(table, np.uint32) for table in _piece_tables())
 
 
 @lru_cache(maxsize=4096)
@@ -111,36 +151,43 @@ def _product(a: int, b: int) -> int:
     return result
 
 
-def sealing(words: NDArray[np.uint64], piece: int) -> Iterator[tuple[int, int, list[int]]]:
-    """Put the CRC-32 of a payload into its last word, a part of the cache's size at a time.
+def sealing(parts: Iterable[Words], size: int) -> Iterator[tuple[Words, list[int]]]:
+    """Put the CRC-32 of a payload into its last word.
 
     Parameters
     ----------
-    words : big-endian uint64 array
-        Whose last word has its high half zero.
-    piece : int
-        Words a piece.
+    parts : iterable of big-endian uint64 arrays
+        The payload in order, ``PART`` words at a time; the last may be shorter. Its last word has its high half zero.
+    size : int
+        Words of the payload.
 
     Yields
     ------
-    begin, end : int
-        The words that are final now.
+    part : big-endian uint64 array
+        That part, final now.
     sums : list of int
-        CRC-32 of each piece among them, over the words' numeric values, little-endian.
+        CRC-32 of the payload up to the end of each piece of the part, over the words' numeric values, little-endian.
     """
-    whole, last, step = 0, words.size - 1, piece * _GROUP
-    for begin in range(0, words.size, step):
-        end = min(begin + step, words.size)
-        turned = words[begin : min(end, last)].astype("<u8").data.cast("B")
-        sums = []
-        for first in range(0, len(turned), 8 * piece):
-            part = turned[first : first + 8 * piece]
-            sums.append(zlib.crc32(part))
-            whole = joined_crc32(whole, sums[-1], len(part))
-        if end > last:
-            sums += [0] if last % piece == 0 else []
-            value = int(words[last])
-            value |= zlib.crc32(value.to_bytes(8, "little")[:4], whole) << 32
-            words[last] = value
-            sums[-1] = zlib.crc32(value.to_bytes(8, "little"), sums[-1])
-        yield begin, end, sums
+    turned = np.empty(min(size, PART), "<u8")
+    pieces = [turned[place : place + PIECE].data for place in range(0, turned.size, PIECE)]
+    crc, left = 0, size
+    for part in parts:
+        left -= part.size
+        count = part.size if left else part.size - 1
+        np.copyto(turned[:count], part[:count])
+        whole, rest = divmod(count, PIECE)
+        sums = [crc := zlib.crc32(piece, crc) for piece in pieces[:whole]]
+        if rest:
+            sums.append(crc := zlib.crc32(turned[count - rest : count].data, crc))
+        if not left:
+            crc = _seal(part, crc)
+            sums[(part.size - 1) // PIECE :] = [crc]
+        yield part, sums
+
+
+def _seal(part: Words, crc: int) -> int:
+    """Put the CRC-32 of all words before the last into that; the CRC-32 with it."""
+    value = int(part[-1])
+    value |= zlib.crc32(value.to_bytes(8, "little")[:4], crc) << 32
+    part[-1] = value
+    return zlib.crc32(value.to_bytes(8, "little"), crc)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Fail = Callable[[int, str], NoReturn]  # byte offset inside the bank's data, what is wrong
 _GPS_VERSION = 0x47500001
 _TIMING_WORDS = 22
+_TIMING = Struct(f"<{_TIMING_WORDS}Q")
 _LENGTH = Struct("<i")
 
 
@@ -257,7 +258,7 @@ def timing(data: memoryview, fail: Fail) -> Timing:
     """Decode xCnn: 22 words of 64 bits."""
     if data.nbytes != 8 * _TIMING_WORDS:
         fail(0, f"{data.nbytes} bytes in place of {8 * _TIMING_WORDS}")
-    words = np.frombuffer(data, "<u8").tolist()
+    words = _TIMING.unpack(data)
     if max(words[2:19:2]) >= 1_000_000:
         fail(16, f"{max(words[2:19:2])} microseconds make more than a second")
     times = tuple(second + 1e-6 * micro for second, micro in zip(words[1:19:2], words[2:19:2], strict=True))

@@ -17,6 +17,7 @@ BURST = 2  # words
 HEAD, CHANNEL_HEAD, WAVEFORM_HEAD, CHANNEL_TAIL = 3, 2, 2, 3  # words
 CHANNELS = 5  # of a board
 DIGITISER, FC7 = 1, 2  # board types
+ADC_MIN, ADC_MAX = -2048, 2047  # 12 bits, signed
 
 
 class BoardHead(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gm2sim.raw.amc13 import Board, Frame
 from gm2sim.raw.midas import Buffer
-from gm2sim.raw.payload import END, HEAD, Words, head_words, last_word, made
+from gm2sim.raw.payload import END, HEAD, Words, big_endian, head_words, last_word, parts
 from gm2sim.raw.record import STRAWS_OF_STATION, StrawRecord
 from gm2sim.raw.trigger import Trigger
 
@@ -51,14 +51,12 @@ class Fc7:
         """Slot, id and size."""
         return Board(self.slot, self.slot, HEAD + (0 if self.body is None else self.body.size) + END)
 
-    def make(self, trigger: Trigger, room: Words) -> Words:
+    def segments(self, trigger: Trigger) -> Iterator[Words]:
         """The payload; see :class:`gm2sim.raw.payload.Payload`."""
-        words = room[: self.board.words]
-        words[:HEAD] = head_words(self.board, trigger, _BOARD_TYPE | self.kind << 11, FIRMWARE)
+        yield big_endian(head_words(self.board, trigger, _BOARD_TYPE | self.kind << 11, FIRMWARE))
         if self.body is not None:
-            words[HEAD:-END] = self.body
-        words[-1] = last_word(self.board, trigger)
-        return words
+            yield self.body.astype(">u8")
+        yield big_endian([last_word(self.board, trigger)])
 
 
 CLOCK_BOARDS = (Fc7(1, ENCODER), Fc7(2, TRIGGER))
@@ -78,7 +76,5 @@ def straw_events(straws: StrawRecord, trigger: Trigger) -> Iterator[Buffer]:
 def _whole(source: int, trigger: Trigger, board: Fc7) -> Buffer:
     """The event of a crate of one board, as it was sent but for the order of bytes."""
     frame = Frame(source, trigger, [board.board])
-    words = made(board, trigger)
-    for _ in frame.take(0, words):
-        pass
-    return frame.whole([words]).astype("<u8").data.cast("B")
+    sent = b"".join(map(bytes, frame.take(0, parts(board, trigger))))
+    return frame.whole([np.frombuffer(sent, ">u8")]).astype("<u8").data.cast("B")

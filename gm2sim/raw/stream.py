@@ -20,6 +20,7 @@ SUFFIXES = {"none": ".mid", "gz": ".mid.gz", "lz4": ".mid.lz4"}
 """End of a raw file's name by the way it is compressed."""
 
 _BLOCK = 1 << 18  # bytes handed to one system call: few calls, and small enough for a core's cache
+_BIG = 1 << 16  # bytes of a piece that is not worth a copy
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's way to ask for a gzip header, which it leaves without name and time
 _LEVEL = 1  # noise compresses hardly better with more work
 
@@ -135,9 +136,9 @@ class Stream:
         """Take in a piece: small ones, which the cache holds, are gathered, big ones pass as they are."""
         size = len(piece)
         self.content += size
-        if self._filled + size > _BLOCK:
+        if self._filled + size > _BLOCK or size >= _BIG:
             self.flush()
-        if size > _BLOCK:
+        if size >= _BIG:
             view = memoryview(piece)
             for first in range(0, size, _BLOCK):
                 self._emit(view[first : first + _BLOCK])

@@ -11,10 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.raw.amc13 import PIECE, Board
-from gm2sim.raw.cyclic import sealing
+from gm2sim.raw.amc13 import Board
+from gm2sim.raw.cyclic import PART, sealing
 from gm2sim.raw.midas import Buffer
-from gm2sim.raw.payload import END, HEAD, MARK, MOST_WORDS, Words, head_words, joined, last_word, made
+from gm2sim.raw.payload import (
+    END,
+    HEAD,
+    MARK,
+    MOST_WORDS,
+    Words,
+    big_endian,
+    bounds,
+    head_words,
+    last_word,
+    parts,
+)
 from gm2sim.raw.trigger import Trigger
 
 __all__ = ["Digitiser", "Trigger", "WaveformRecord", "digitisers", "payloads"]
@@ -115,14 +126,12 @@ class Digitiser:
     def _of_channel(self) -> int:
         return CHANNEL + self.waveforms * (_WAVEFORM + 2 * self._bursts) + CHANNEL_END
 
-    def make(self, trigger: Trigger, room: Words) -> Words:
+    def segments(self, trigger: Trigger) -> Iterator[Words]:
         """The payload; see :class:`gm2sim.raw.payload.Payload`."""
-        words = room[: self.board.words]
-        words[:HEAD], words[-1] = self._head(trigger), last_word(self.board, trigger)
-        body = words[HEAD:-END].reshape(len(self.inputs), -1)
+        yield big_endian(self._head(trigger))
         for row, channel in enumerate(self.inputs):
-            self._make_channel(body[row], channel, None if self.samples is None else self.samples[row], trigger)
-        return words
+            yield from self._channel_segments(row, channel, trigger)
+        yield big_endian([last_word(self.board, trigger)])
 
     def headers(self, trigger: Trigger) -> Words:
         """What CBnn keeps of the payload, as if all its check sums were zero."""
@@ -130,18 +139,17 @@ class Digitiser:
         for channel in self.inputs:
             first = self._waveform(channel, trigger)[:, 0].tolist()
             words += [*self._channel(channel, trigger), *first, 0, 0, self._read_out(trigger)]
-        return np.array([*words, last_word(self.board, trigger)], ">u8")
-
-    def picked(self, words: Words) -> Words:
-        """What CBnn keeps of a payload that was made."""
-        body = words[HEAD:-END].reshape(len(self.inputs), -1)
-        ends = np.concatenate([body[:, : CHANNEL + _WAVEFORM], body[:, -CHANNEL_END:]], axis=1)
-        return joined([words[:HEAD], ends.reshape(-1), words[-1:]])
+        return big_endian([*words, last_word(self.board, trigger)])
 
     @property
-    def picked_words(self) -> int:
-        """Number of words of :meth:`picked` and :meth:`headers`."""
-        return HEAD + len(self.inputs) * (CHANNEL + _WAVEFORM + CHANNEL_END) + END
+    def picked(self) -> list[int]:
+        """Places of the words that CBnn keeps of the payload, ascending."""
+        step, last = self._of_channel, self.board.words - 1
+        places = [*range(HEAD)]
+        for begin in range(HEAD, last, step):
+            places += range(begin, begin + CHANNEL + _WAVEFORM)
+            places += range(begin + step - CHANNEL_END, begin + step)
+        return [*places, last]
 
     def _head(self, trigger: Trigger) -> list[int]:
         enabled = sum(1 << channel for channel in self.inputs)
@@ -167,14 +175,35 @@ class Digitiser:
         """Clock when all waveforms have been taken."""
         return (trigger.low_clock + self.length * self.waveforms // 20) & 0xFFFFFFFF
 
-    def _make_channel(self, words: Words, channel: int, samples: NDArray[np.int16] | None, trigger: Trigger) -> None:
-        words[:CHANNEL] = self._channel(channel, trigger)
-        block = words[CHANNEL:-CHANNEL_END].reshape(self.waveforms, -1)
-        block[:, :_WAVEFORM] = self._waveform(channel, trigger).T
-        data = block[:, _WAVEFORM:]
-        data.view("<i2")[:] = 0 if samples is None else samples
-        words[-CHANNEL_END:-1] = channel_sum(words[:CHANNEL], block[:, :_WAVEFORM], data)
-        words[-1] = self._read_out(trigger)
+    def _channel_segments(self, row: int, channel: int, trigger: Trigger) -> Iterator[Words]:
+        """Long waveforms are cut where the pieces of the payload end, and not copied; short ones come many at once."""
+        samples = np.zeros((self.waveforms, self.length), np.int16) if self.samples is None else self.samples[row]
+        head, heads = big_endian(self._channel(channel, trigger)), self._waveform(channel, trigger).T.astype(">u8")
+        total = _sum_of_headers(head, heads)
+        yield head
+        step = PART // (_WAVEFORM + 2 * self._bursts)
+        if step > 1:
+            for first in range(0, self.waveforms, step):
+                some = heads[first : first + step]
+                block = np.empty((len(some), _WAVEFORM + 2 * self._bursts), ">u8")
+                block[:, :_WAVEFORM] = some
+                block[:, _WAVEFORM:].view("<i2")[:] = samples[first : first + step]
+                total ^= _folded(block[:, _WAVEFORM:].view("<u8"))
+                yield block.reshape(-1)
+        else:
+            place = HEAD + row * self._of_channel + CHANNEL
+            for one, wave in zip(heads, samples, strict=True):
+                yield one
+                place += _WAVEFORM
+                data = np.ascontiguousarray(wave, "<i2").view(">u8")
+                lanes = np.zeros(_FOLD + 2, "<u8")  # what begins at an odd place begins in the second
+                for begin, end in bounds(place, data.size):
+                    part = data[begin:end]
+                    _fold(part.view("<u8"), lanes[begin % 2 :])
+                    yield part
+                total ^= _pair(lanes)
+                place += data.size
+        yield big_endian([*total.tolist(), self._read_out(trigger)])
 
 
 def channel_sum(head: Words, waveforms: Words, data: Words) -> Words:
@@ -186,17 +215,32 @@ def channel_sum(head: Words, waveforms: Words, data: Words) -> Words:
         Headers, and samples as they are sent. Before the board turns the bytes of samples round, a word's value is
         that of its bytes read from the other end.
     """
-    headers = head.astype(np.uint64) ^ np.bitwise_xor.reduce(waveforms.astype(np.uint64), axis=0)
-    return np.asarray(headers ^ _folded(data.view("<u8")))
+    return np.asarray(_sum_of_headers(head, waveforms) ^ _folded(data.view("<u8")))
+
+
+def _sum_of_headers(head: Words, waveforms: Words) -> Words:
+    return np.asarray(head.astype(np.uint64) ^ np.bitwise_xor.reduce(waveforms.astype(np.uint64), axis=0))
 
 
 def _folded(words: Words) -> Words:
     """Exclusive or of all pairs of words, (2,)."""
     if words.ndim > 1:
         words = words[0] if len(words) == 1 else np.bitwise_xor.reduce(words, axis=0)
+    lanes = np.zeros(_FOLD, "<u8")
+    _fold(words, lanes)
+    return _pair(lanes)
+
+
+def _fold(words: Words, lanes: Words) -> None:
+    """Take in words, each into the lane of its place modulo their number."""
     whole = words.size // _FOLD * _FOLD
-    lanes = np.bitwise_xor.reduce(words[:whole].reshape(-1, _FOLD), axis=0)
-    lanes[: words.size - whole] ^= words[whole:]
+    if whole:
+        lanes[:_FOLD] ^= np.bitwise_xor.reduce(words[:whole].reshape(-1, _FOLD), axis=0)
+    if whole < words.size:
+        lanes[: words.size - whole] ^= words[whole:]
+
+
+def _pair(lanes: Words) -> Words:
     return np.asarray(np.bitwise_xor.reduce(lanes.reshape(-1, 2), axis=0), np.uint64)
 
 
@@ -240,7 +284,4 @@ def payloads(record: WaveformRecord, trigger: Trigger) -> Iterator[Buffer]:
     trigger : Trigger
     """
     for one in boards_of(record):
-        words = made(one, trigger)
-        for _ in sealing(words, PIECE):
-            pass
-        yield words.data.cast("B")
+        yield b"".join(part.tobytes() for part, _ in sealing(parts(one, trigger), one.board.words))

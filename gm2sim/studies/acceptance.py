@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from decay.michel import lab_energy_end, lab_spectrum
+from gm2sim.panels import Curve, Image, Panel
 from gm2sim.report.published import ANALYSIS, Published
 from gm2sim.studies.acceptance_map import Acceptance, measure_acceptance
 from gm2sim.studies.case import Case
-from gm2sim.studies.outcome import Curve, Finding, Floats, Image, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.registry import study
 
 _TOY_KNEE, _TOY_TOP = 2.35, 0.75  # toy acceptance, nkinnaird/PrecessionFrequencyAnalysis @54b9b45 [GeV]

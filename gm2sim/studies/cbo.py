@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.report.published import ANALYSIS, CBO_DRIFT, COMPUTED, CboDrift, Published, data_set_of, published
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import BLOCKS, CENTRE, phasor
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import jackknife
 from gm2sim.studies.registry import study
 from gm2sim.studies.swing import LIFE_END, WINDOW, Indices, Swing, injected_swing, linear_optics, stored_swing

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import BLOCKS, beam_phase, fit_times, fitted_shift, jackknife_sums
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch

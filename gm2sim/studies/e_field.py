@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import controlled_mean, mean
 from gm2sim.studies.registry import study
 from tracking.muon import MASS, Reference

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import mean, watched
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch

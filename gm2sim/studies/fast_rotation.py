@@ -15,9 +15,10 @@ from gm2sim.fast_rotation import (
     measured_ring,
 )
 from gm2sim.fast_rotation.joint import fold
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import Fill
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import mean
 from gm2sim.studies.registry import study
 from tracking.muon import Reference

@@ -5,10 +5,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.report.published import THESIS, Published
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import LAST, Fill
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.registry import study
 from tracking.bunch import State
 

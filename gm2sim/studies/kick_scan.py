@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.report.published import RUN1_MEANS, Published, data_set_of, published
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import BLOCKS, QUANTITIES, Fill, numbers
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import jackknife
 from gm2sim.studies.registry import study
 

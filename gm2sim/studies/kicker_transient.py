@@ -7,8 +7,9 @@ import numpy as np
 from fields.transients import KickerTransient
 from gm2sim.injection import dipole_changes, eddy_tail
 from gm2sim.machine import layout
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
-from gm2sim.studies.outcome import Curve, Finding, Number, Panel
+from gm2sim.studies.outcome import Finding, Number
 from gm2sim.studies.precession import mean
 from gm2sim.studies.registry import study
 from gm2sim.studies.transient import TIMES, Watched, weights

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
 from gm2sim.studies.momentum_time_injected import injected_momentum_time
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import mean
 from gm2sim.studies.registry import study
 

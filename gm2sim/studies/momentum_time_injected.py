@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
 from gm2sim.studies.fast_rotation import correlation_panel, joint, momenta
-from gm2sim.studies.outcome import Curve, Finding, Number, Panel
+from gm2sim.studies.outcome import Finding, Number
 from gm2sim.studies.precession import mean
 
 _BINS = 16

@@ -5,11 +5,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gm2sim.report.published import data_set_of, published
+from gm2sim.panels import Curve, Panel
+from gm2sim.report.published import Published, data_set_of, published
 from gm2sim.studies.case import Case
 from gm2sim.studies.differential_decay import injection_phase
 from gm2sim.studies.muon_loss_injected import drift, injected_muon_loss
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import fit_times, fitted_shift, jackknife
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch, State
@@ -61,33 +62,42 @@ def muon_loss(case: Case) -> Finding:
         return np.array([shift * scale, shift, loss, gone.mean() if gone.size else 0.0, kept.mean(), formula * scale])
 
     value, error = jackknife(numbers, muons.n)
-    how = "scaled to the measured loss" if measured is not None else "as tracked"
-    table = (
-        Number("C_ml", value[0] * _PPB, error[0] * _PPB, "ppb", value[5] * _PPB, None, how),
-        Number("C_ml as tracked", value[1] * _PPB, error[1] * _PPB, "ppb"),
-        Number("lost from 30 to 100 us", value[2] * _PERCENT, error[2] * _PERCENT, "%", None, theirs,
-               "of those stored at 30 us"),
-        Number("mean momentum of the lost", value[3] * _PERCENT, error[3] * _PERCENT, "%", remark="after 30 us"),
-        Number("mean momentum of the stored", value[4] * _PERCENT, error[4] * _PERCENT, "%", remark="at 30 us"),
-        Number("muons tracked", float(near.size),
-               remark=f"of {muons.n}: those that come near a collimator; edge {edge * 1e3:g} mm"),
-    )  # fmt: skip
     phases = drift(times, lost_at, phase)
-    bins = np.quantile(delta[at_start], np.linspace(0.0, 1.0, _BINS + 1))
-    middle = 0.5 * (bins[1:] + bins[:-1])
-    all_, gone = (np.histogram(delta[which], bins)[0] for which in (at_start, fitted))
-    share, share_error = _ratio(gone, all_)
     panels = (
         Panel("time [μs]", "phase of the beam [μrad]", (
             Curve("tracked", times * _US, (phases - phases[0]) * _URAD),
             Curve("φ′ (⟨δ⟩ lost − ⟨δ⟩ stored) × share lost", times * _US,
                   _random_losses(case, times, lost_at, value[3] - value[4]) * _URAD, line=True),
         )),
-        Panel("Δp/p [%]", "lost after 30 μs [%]", (
-            Curve("tracked", middle * _PERCENT, share * _PERCENT, share_error * _PERCENT),
-        )),
+        _lost_by_momentum(delta, at_start, fitted),
     )  # fmt: skip
+    whole = f"of {muons.n}: those that come near a collimator; edge {edge * 1e3:g} mm"
+    table = _table(value, error, theirs, near.size, whole)
     return Finding(table, panels, "Static fields: the drift of the quads in Run-1 adds losses that are not in here.")
+
+
+def _table(value: Floats, error: Floats, theirs: Published | None, tracked: int, whole: str) -> tuple[Number, ...]:
+    """The numbers of the jackknife, and how many muons were tracked."""
+    how = "scaled to the measured loss" if theirs is not None else "as tracked"
+    return (
+        Number("C_ml", value[0] * _PPB, error[0] * _PPB, "ppb", value[5] * _PPB, None, how),
+        Number("C_ml as tracked", value[1] * _PPB, error[1] * _PPB, "ppb"),
+        Number("lost from 30 to 100 us", value[2] * _PERCENT, error[2] * _PERCENT, "%", None, theirs,
+               "of those stored at 30 us"),
+        Number("mean momentum of the lost", value[3] * _PERCENT, error[3] * _PERCENT, "%", remark="after 30 us"),
+        Number("mean momentum of the stored", value[4] * _PERCENT, error[4] * _PERCENT, "%", remark="at 30 us"),
+        Number("muons tracked", float(tracked), remark=whole),
+    )  # fmt: skip
+
+
+def _lost_by_momentum(delta: Floats, at_start: NDArray[np.bool_], lost: NDArray[np.bool_]) -> Panel:
+    """Share of the muons that are lost, against their momentum."""
+    bins = np.quantile(delta[at_start], np.linspace(0.0, 1.0, _BINS + 1))
+    middle = 0.5 * (bins[1:] + bins[:-1])
+    all_, gone = (np.histogram(delta[which], bins)[0] for which in (at_start, lost))
+    share, error = _ratio(gone, all_)
+    curve = Curve("tracked", middle * _PERCENT, share * _PERCENT, error * _PERCENT)
+    return Panel("Δp/p [%]", "lost after 30 μs [%]", (curve,))
 
 
 def stored_radius(case: Case) -> float:

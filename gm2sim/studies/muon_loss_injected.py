@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.report.published import data_set_of, published
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import LAST, Fill
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import beam_phase, fit_times, fitted_shift, jackknife
 from tracking.bunch import State
 

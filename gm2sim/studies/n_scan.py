@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.report.published import data_set_of, published
 from gm2sim.studies.case import Case
-from gm2sim.studies.outcome import Curve, Finding, Number, Panel
+from gm2sim.studies.outcome import Finding, Number
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch
 from tracking.optics import optics

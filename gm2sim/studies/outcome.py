@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from gm2sim.panels import Panel
 from gm2sim.report.published import Published
 
 if TYPE_CHECKING:
@@ -77,35 +78,6 @@ class Number(NamedTuple):
             "pull": finite(self.pull),
             "remark": self.remark,
         }
-
-
-class Curve(NamedTuple):
-    """One set of points, or a line, in a panel; ``error`` None: no bars."""
-
-    label: str
-    x: ArrayLike
-    y: ArrayLike
-    error: ArrayLike | None = None
-    line: bool = False
-
-
-class Image(NamedTuple):
-    """A quantity over a plane: values (rows, columns) between the edges of columns (x) and rows (y); NaN: nothing."""
-
-    label: str
-    x_edges: ArrayLike
-    y_edges: ArrayLike
-    values: ArrayLike
-
-
-class Panel(NamedTuple):
-    """One pair of axes with its curves, or with an image; labels carry the units."""
-
-    x_label: str
-    y_label: str
-    curves: tuple[Curve, ...]
-    title: str = ""
-    image: Image | None = None
 
 
 class Savable(Protocol):
@@ -186,7 +158,10 @@ class Outcome:
         """The study's picture."""
         from gm2sim.plots.study import study_plot
 
-        return study_plot(self)
+        data_set = f", {self.data_set}" if self.data_set else ""
+        return study_plot(
+            self.panels, title=f"{self.study}{data_set}: {self.result}", alt=f"{self.summary}. {self.result}."
+        )
 
 
 def finite(value: float) -> float | None:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.report.published import THESIS, Published
 from gm2sim.studies.case import Case
-from gm2sim.studies.outcome import Curve, Estimate, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Estimate, Finding, Floats, Number
 from gm2sim.studies.phase_acceptance_injected import INJECTED, Measured, compare, drift_of_phase
 from gm2sim.studies.phase_map import PhaseMap, phase_map, powers
 from gm2sim.studies.precession import BLOCKS, FIT_START, FIT_STOP, fit_times, fitted_shift, mean

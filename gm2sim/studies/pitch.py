@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
 from gm2sim.studies.e_field import DRAWN
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import controlled_mean, mean
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch

@@ -8,8 +8,9 @@ import numpy as np
 from fields.quads import Placement, QuadSettings
 from fields.ring import R_REFERENCE, Quad
 from gm2sim.machine import quad_settings
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import mean
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch

@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from fields.storage import StorageField
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
-from gm2sim.studies.outcome import Curve, Finding, Number, Panel
+from gm2sim.studies.outcome import Finding, Number
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch
 from tracking.optics import optics

@@ -11,9 +11,10 @@ from scipy.optimize import minimize_scalar
 from gm2sim.config import Config
 from gm2sim.injection import changes
 from gm2sim.machine import layout, quad_settings
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import BLOCKS, line_columns, phasor
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.precession import jackknife
 from gm2sim.studies.registry import study
 from tracking.bunch import Bunch, State
@@ -88,17 +89,18 @@ def rf_damping(case: Case) -> Finding:
         Number("muons lost without RF", 100.0 * (1.0 - off.left[-1] / muons.n), unit="%"),
         Number("muons lost with RF", 100.0 * (1.0 - on.left[-1] / muons.n), unit="%"),
     )  # fmt: skip
-    panels = (
-        Panel("time [μs]", "CBO amplitude [mm]", (
-            Curve("without RF", off.time * _US, without * _MM, bars * _MM),
-            Curve("with RF", on.time * _US, with_ * _MM, with_bars * _MM),
-        )),
-        Panel("time [μs]", "muons left [%]", (
-            Curve("without RF", off.time * _US, off.left / muons.n * 100.0, line=True),
-            Curve("with RF", on.time * _US, on.left / muons.n * 100.0, line=True),
-        )),
-    )  # fmt: skip
+    panels = _panels(muons.n, ("without RF", off, without, bars), ("with RF", on, with_, with_bars))
     return Finding(table, panels, "Muons do not decay. Which plates had which phase is not public: one quad here.")
+
+
+def _panels(muons: int, *beams: tuple[str, Seen, Floats, Floats]) -> tuple[Panel, ...]:
+    """Amplitude, with its errors, and muons left of some beams against time."""
+    swing = [Curve(name, seen.time * _US, size * _MM, error * _MM) for name, seen, size, error in beams]
+    left = [Curve(name, seen.time * _US, seen.left / muons * 100.0, line=True) for name, seen, _, _ in beams]
+    return (
+        Panel("time [μs]", "CBO amplitude [mm]", tuple(swing)),
+        Panel("time [μs]", "muons left [%]", tuple(left)),
+    )
 
 
 def _lifetime(name: str, fit: Lifetime) -> Number:

@@ -7,9 +7,10 @@ import numpy as np
 
 from fields.voltage import Scraping, gradient_shift, vertical_shift
 from gm2sim.machine import Ring
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import QUANTITIES, Fill, difference
-from gm2sim.studies.outcome import Curve, Finding, Floats, Number, Panel
+from gm2sim.studies.outcome import Finding, Floats, Number
 from gm2sim.studies.registry import study
 from tracking.bunch import State
 from tracking.optics import Optics, optics

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from gm2sim.config import Config
+from gm2sim.panels import Curve, Panel
 from gm2sim.studies.case import Case
 from gm2sim.studies.injected import QUANTITIES, Fill, difference
-from gm2sim.studies.outcome import Curve, Finding, Number, Panel
+from gm2sim.studies.outcome import Finding, Number
 from gm2sim.studies.registry import study
 
 _DRAWN = ("stored fraction", "C_e", "CBO amplitude")

@@ -1,6 +1,6 @@
 """Tracks of a fill from the hits of its straws: find, fit, extrapolate."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,28 +138,17 @@ def _tracks(
     backend: str,
 ) -> Tracks:
     """Put what finding, fit and extrapolation say into columns."""
-    tables, geometry = stations.tables(), stations.geometry.tables()
     ended = fitted.status == Status.FITTED
     value = fitted.values
-    # What has not been fitted starts somewhere harmless.
-    safe = fitted._replace(
-        values=np.where(ended[:, None], value, [0.1, 0.0, 0.0, 0.0, 1.0, 0.0]), z=np.where(ended, fitted.z, 0.4)
-    )
-    ends = extrapolate(safe, found.station, fields, geometry, tables, settings.step, settings.longest_path, backend)
-    spread = np.einsum("nai,nij,nbj->nab", ends.jacobian, fitted.covariance[:, :5, :5], ends.jacobian)
-    there = found.hit >= 0
-    kept = there & (work.weight > 0.5) & ended[:, None]
     time = found.time + value[:, 5]
-    shifted = work.distance + work.shift
-    noise = np.sqrt(np.where(kept, work.information, 1.0))
-    side = np.where(shifted < 0.0, -1.0, 1.0)
     degrees = np.maximum(fitted.ndf, 1)
+    on_track = _hits(found, hits, work, ended)
     return Tracks(
         status=fitted.status,
         station=found.station,
         island=found.island,
-        hits=kept.sum(axis=1),
-        planes=_planes(work.layer, kept),
+        hits=on_track["kept"].sum(axis=1),
+        planes=_planes(work.layer, on_track["kept"]),
         x=value[:, 0],
         y=value[:, 1],
         z=fitted.z,
@@ -173,27 +162,63 @@ def _tracks(
         p_value=np.where(ended, gammaincc(0.5 * degrees, 0.5 * np.maximum(fitted.chi2, 0.0)), 0.0),
         crossed=fitted.crossed,
         missed=fitted.missed,
-        vertex=ends.found * ended,
-        vertex_x=ends.x + settings.radial_shift,
-        vertex_y=ends.y,
-        vertex_theta=ends.theta,
-        vertex_time=time + ends.time,
-        vertex_covariance=np.ascontiguousarray(spread[:, :3, :3]),
-        path=ends.path,
-        through_metal=ends.metal,
-        reached=ends.reached * ended,
-        calo=tables.cells[found.station],
-        u=ends.u,
-        v=ends.v,
-        face_covariance=np.ascontiguousarray(spread[:, 3:5, 3:5]),
-        arrival=time + ends.arrival,
-        hit=np.where(there, hits.row[np.maximum(found.hit, 0)], -1) if hits.row.size else found.hit,
-        layer=np.asarray(work.layer, np.int64),
-        kept=kept,
-        distance=np.where(there, shifted, 0.0),
-        residual=np.where(kept, work.radius - np.abs(shifted), 0.0),
-        pull=np.where(kept, side * work.solved[:, :, 7] / noise, 0.0),
+        **_ends(found, fitted, time, fields, stations, settings, backend),
+        **on_track,
     )
+
+
+def _ends(
+    found: Candidates,
+    fitted: Fitted,
+    time: FloatArray,
+    fields: FieldTables,
+    stations: Stations,
+    settings: TrackSettings,
+    backend: str,
+) -> dict[str, Any]:
+    """Columns of the vertex and of the calorimeter's face."""
+    tables, geometry = stations.tables(), stations.geometry.tables()
+    ended = fitted.status == Status.FITTED
+    # What has not been fitted starts somewhere harmless.
+    safe = fitted._replace(
+        values=np.where(ended[:, None], fitted.values, [0.1, 0.0, 0.0, 0.0, 1.0, 0.0]),
+        z=np.where(ended, fitted.z, 0.4),
+    )
+    ends = extrapolate(safe, found.station, fields, geometry, tables, settings.step, settings.longest_path, backend)
+    spread = np.einsum("nai,nij,nbj->nab", ends.jacobian, fitted.covariance[:, :5, :5], ends.jacobian)
+    return {
+        "vertex": ends.found * ended,
+        "vertex_x": ends.x + settings.radial_shift,
+        "vertex_y": ends.y,
+        "vertex_theta": ends.theta,
+        "vertex_time": time + ends.time,
+        "vertex_covariance": np.ascontiguousarray(spread[:, :3, :3]),
+        "path": ends.path,
+        "through_metal": ends.metal,
+        "reached": ends.reached * ended,
+        "calo": tables.cells[found.station],
+        "u": ends.u,
+        "v": ends.v,
+        "face_covariance": np.ascontiguousarray(spread[:, 3:5, 3:5]),
+        "arrival": time + ends.arrival,
+    }
+
+
+def _hits(found: Candidates, hits: Ordered, work: Work, ended: BoolArray) -> dict[str, Any]:
+    """Columns of the hits of each track."""
+    there = found.hit >= 0
+    kept = there & (work.weight > 0.5) & ended[:, None]
+    shifted = work.distance + work.shift
+    noise = np.sqrt(np.where(kept, work.information, 1.0))
+    side = np.where(shifted < 0.0, -1.0, 1.0)
+    return {
+        "hit": np.where(there, hits.row[np.maximum(found.hit, 0)], -1) if hits.row.size else found.hit,
+        "layer": np.asarray(work.layer, np.int64),
+        "kept": kept,
+        "distance": np.where(there, shifted, 0.0),
+        "residual": np.where(kept, work.radius - np.abs(shifted), 0.0),
+        "pull": np.where(kept, side * work.solved[:, :, 7] / noise, 0.0),
+    }
 
 
 def _planes(layer: IntArray, kept: BoolArray) -> IntArray:

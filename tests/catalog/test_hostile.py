@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import category
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +23,6 @@ from gm2sim.catalog import (
     list_definitions,
     names,
     page,
-    printable,
     retire,
     snapshot,
 )
@@ -31,6 +31,7 @@ from gm2sim.catalog import (
 )
 from gm2sim.catalog.record import checked
 from gm2sim.catalog.syntax import Compare
+from gm2sim.text import visible
 
 Make = Callable[..., FileRecord]
 # One to a line would be a page; the sorts are SQL, HTML, markup, templates, shell, paths, NUL and escapes, marks of
@@ -64,7 +65,9 @@ def refusal(action: Callable[[], object]) -> str:
         action()
     except CatalogError as err:
         lines = str(err).split("\n")
-        good = all(line.isprintable() for line in lines) and len(lines) == (3 if isinstance(err, QueryError) else 1)
+        good = all(visible(line, lines=False) == line for line in lines) and len(lines) == (
+            3 if isinstance(err, QueryError) else 1
+        )
         return str(err) if good else pytest.fail(f"not one sentence: {err!r}")
     return ""
 
@@ -124,9 +127,10 @@ def test_no_request_to_the_catalogue_obeys_a_text(catalog: Engine, record: Make)
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.text(max_size=200))
 def test_what_is_printed_steers_no_terminal(text: str) -> None:
-    shown = printable(text)
-    assert shown.isprintable()
+    shown = visible(text, lines=False)
+    assert not {category(letter) for letter in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
     assert all(letter in shown for letter in text if letter.isprintable())
+    assert visible(text).replace("\n", r"\n").replace("\t", r"\t") == shown
 
 
 @pytest.fixture

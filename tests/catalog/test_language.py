@@ -4,23 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gm2sim.catalog import QueryError, parse
+from gm2sim.catalog import QueryError, parse, syntax
 from gm2sim.catalog.fields import BY_ALIAS, FIELDS, Kind
-from gm2sim.catalog.syntax import (
-    And,
-    Compare,
-    Defined,
-    Frozen,
-    In,
-    IsChildOf,
-    IsParentOf,
-    Like,
-    Node,
-    Not,
-    Or,
-    Query,
-    Range,
-)
+from gm2sim.text import visible
 
 NUMBERS = st.integers(0, 2**63 - 1)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -39,46 +25,46 @@ RANGES = st.tuples(NUMBERS, NUMBERS).map(lambda pair: (min(pair), max(pair)))
 
 
 @st.composite
-def compares(draw: st.DrawFn) -> Compare:
+def compares(draw: st.DrawFn) -> syntax.Compare:
     name = draw(st.sampled_from(NAMES))
     summed = FIELDS[name].kind in (Kind.SUM8, Kind.SUM64)
     operator = draw(st.sampled_from(["=", "!="] if summed else ["=", "!=", "<", "<=", ">", ">="]))
-    return Compare(name, operator, draw(OF_KIND[FIELDS[name].kind]))
+    return syntax.Compare(name, operator, draw(OF_KIND[FIELDS[name].kind]))
 
 
 @st.composite
-def lists(draw: st.DrawFn) -> In:
+def lists(draw: st.DrawFn) -> syntax.In:
     name = draw(st.sampled_from(NAMES))
     values = tuple(draw(st.lists(OF_KIND[FIELDS[name].kind], min_size=1, max_size=4)))
     ranges = draw(st.lists(RANGES, max_size=2)) if name in OF_NUMBER else []
-    return In(name, values, tuple(ranges))
+    return syntax.In(name, values, tuple(ranges))
 
 
-LEAVES: st.SearchStrategy[Node] = st.one_of(
+LEAVES: st.SearchStrategy[syntax.Node] = st.one_of(
     compares(),
     lists(),
-    st.builds(lambda name, pair: Range(name, *pair), st.sampled_from(OF_NUMBER), RANGES),
-    st.builds(Like, st.sampled_from(OF_TEXT), TEXTS.map(lambda text: text.replace("%", "")).map("%{}%".format)),
-    st.builds(Defined, TEXTS.filter(bool)),
-    st.builds(Frozen, NUMBERS),
+    st.builds(lambda name, pair: syntax.Range(name, *pair), st.sampled_from(OF_NUMBER), RANGES),
+    st.builds(syntax.Like, st.sampled_from(OF_TEXT), TEXTS.map(lambda text: text.replace("%", "")).map("%{}%".format)),
+    st.builds(syntax.Defined, TEXTS.filter(bool)),
+    st.builds(syntax.Frozen, NUMBERS),
 )
-NODES: st.SearchStrategy[Node] = st.recursive(
+NODES: st.SearchStrategy[syntax.Node] = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
-        st.builds(Not, inner),
-        st.builds(IsParentOf, inner),
-        st.builds(IsChildOf, inner),
-        st.builds(And, st.lists(inner, min_size=2, max_size=3).map(tuple)),
-        st.builds(Or, st.lists(inner, min_size=2, max_size=3).map(tuple)),
+        st.builds(syntax.Not, inner),
+        st.builds(syntax.IsParentOf, inner),
+        st.builds(syntax.IsChildOf, inner),
+        st.builds(syntax.And, st.lists(inner, min_size=2, max_size=3).map(tuple)),
+        st.builds(syntax.Or, st.lists(inner, min_size=2, max_size=3).map(tuple)),
     ),
     max_leaves=8,
 )
-QUERIES = st.builds(Query, NODES, st.none() | st.integers(0, 100), st.integers(0, 100))
+QUERIES = st.builds(syntax.Query, NODES, st.none() | st.integers(0, 100), st.integers(0, 100))
 
 
 @settings(max_examples=150, deadline=None)
 @given(QUERIES)
-def test_a_printed_query_is_read_as_the_same_query(query: Query) -> None:
+def test_a_printed_query_is_read_as_the_same_query(query: syntax.Query) -> None:
     assert parse(str(query)) == query
     assert str(parse(str(query))) == str(query)
 
@@ -92,7 +78,7 @@ def test_any_text_is_a_query_or_refused_with_a_place(text: str) -> None:
     except QueryError as err:
         sentence, line, marker = str(err).split("\n")
         assert "column" in sentence
-        assert line.isprintable()
+        assert visible(line, lines=False) == line
         assert marker.strip() == "^"
         assert len(marker) <= len(line) + 1
     else:

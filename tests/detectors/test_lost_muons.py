@@ -131,7 +131,7 @@ def test_flight_to_the_first_face_agrees_with_an_independent_integration(fields:
     hits, _ = fly(some, fields, GEOMETRY, KEY, FlightSettings(material=False, calorimeters=1))
     tables = GEOMETRY.tables()
     assert hits.calo.size > 20
-    for j in range(0, hits.calo.size, 4):
+    for j in range(0, hits.calo.size, 8):
         i = hits.number[j]
         c, s = math.cos(some.theta[i]), math.sin(some.theta[i])
         rho = RING.radius + some.x[i]

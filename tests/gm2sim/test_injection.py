@@ -23,7 +23,7 @@ MUONS = 20_000
 @pytest.fixture(scope="module")
 def setup() -> Setup:
     config = g2.load("run1a").with_(
-        beam__source="injected", injection__muons_per_fill=MUONS, tracking__fill_duration_us=20.0, magnet__map="uniform"
+        beam__source="injected", injection__muons_per_fill=MUONS, tracking__fill_duration_us=20.0
     )
     return Setup.of(config)
 

@@ -14,6 +14,7 @@ from gm2sim import reco
 from gm2sim.calibration import Calibration
 from gm2sim.pulsefit import Found, Waveforms, fit_pulses
 from gm2sim.raw import CalorimeterRecord, FillRecord, Readout, RunWriter, run_tree
+from gpu.kernel import read_only
 from gpu.rng import FillKey
 
 SIPM = SipmSettings()
@@ -36,7 +37,7 @@ def fit(rows: np.ndarray, noise: float = 4.0) -> Found:
     samples = np.clip(np.rint(1750 - rows), -2048, 2047).astype(np.int16)
     found = Found.empty(n)
     waves = Waveforms(samples.ravel(), np.arange(n) * length, np.full(n, length), np.full(n, 1750.0), np.zeros(n, int))
-    fit_pulses(n, waves, calibration(noise=noise).templates, found)
+    fit_pulses(n, read_only(waves), read_only(calibration(noise=noise).templates), found)
     return found
 
 

@@ -107,11 +107,6 @@ def test_an_edited_function_in_another_file_takes_effect(tree, tmp_path):
     assert "compiled code is ready after" in err
 
 
-def test_three_programs_starting_at_once_compile_once(tree, tmp_path):
-    running = [start(tree, tmp_path) for _ in range(3)]
-    assert sorted(finish(process)[0] for process in running) == ["2.0 0 1", "2.0 0 1", "2.0 1 0"]
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_sixteen_processes_that_need_a_function_at_once_compile_once(tree, tmp_path):
     # forked from one that has loaded numba: cheaper than 16 starts, and all reach the empty folder at once

@@ -35,10 +35,23 @@ def test_a_missing_gpu_package_is_named_with_what_to_install(no_numba_cuda):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
-def test_a_missing_gpu_is_refused_in_one_sentence(monkeypatch):
-    monkeypatch.setattr(devices, "_driver_finds_gpu", lambda cuda: False)
+@pytest.mark.parametrize("asked", ["_driver_may_be_there", "_driver_finds_gpu"])
+def test_a_missing_gpu_is_refused_in_one_sentence(monkeypatch, asked):
+    monkeypatch.setattr(devices, "_driver_may_be_there", lambda: True)
+    monkeypatch.setattr(devices, asked, lambda *_: False)
     with pytest.raises(devices.DeviceError, match="needs an NVIDIA GPU with its driver, and none was found"):
         devices.choose()
+
+
+def test_a_gpu_is_looked_for_where_the_system_shows_one_or_another_driver_is_named(monkeypatch):
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    monkeypatch.delenv("NUMBA_CUDA_DRIVER", raising=False)
+    monkeypatch.setattr(devices.Path, "exists", lambda path: str(path) == "/dev/nvidiactl")
+    assert devices._driver_may_be_there()
+    monkeypatch.setattr(devices.Path, "exists", lambda path: False)
+    assert not devices._driver_may_be_there()
+    monkeypatch.setenv("NUMBA_CUDA_DRIVER", "/opt/libcuda.so")
+    assert devices._driver_may_be_there()
 
 
 def test_only_auto_may_choose(no_numba_cuda):

@@ -9,7 +9,7 @@ import pytest
 
 from gpu import cache, threads
 from gpu.fingerprint import fingerprint
-from gpu.kernel import Kernel, compiled, scalar
+from gpu.kernel import Kernel, compiled, read_only, scalar
 
 
 class Oscillator(NamedTuple):
@@ -48,6 +48,23 @@ def test_a_kernel_leaves_particles_beyond_n_alone(device):
     assert particles.x.tolist() == [2.0] * 4 + [1.0] * 6
     rotate(0, particles, np.zeros(3), 2.0, backend=device)
     assert particles.x.tolist() == [2.0] * 4 + [1.0] * 6
+
+
+def test_arrays_that_are_only_read_need_one_version_whether_they_could_be_written_or_not():
+    @Kernel
+    def copy_first(i, table, out):
+        out[i] = table.x[i]
+
+    out = np.zeros(3)
+    free, broadcast = np.arange(3.0), np.broadcast_to(7.0, 3).copy()
+    broadcast.flags.writeable = False
+    for x, p in ((free, free), (broadcast, free), (free, broadcast)):
+        copy_first(3, read_only(Oscillator(x, p)), out)
+        assert out.tolist() == x.tolist()
+    assert len(copy_first.on_cpu.signatures) == 1
+    assert free.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        read_only(Oscillator(free, free)).x[0] = 1.0
 
 
 def test_a_kernel_keeps_the_name_and_description_of_its_step():
@@ -155,7 +172,12 @@ def test_one_version_of_a_function_serves_all_constants():
 
     for constant in (2, 3):
         scaled.get_call_template((numba.float64, numba.types.literal(constant)), {})
-    assert scaled.signatures == [(numba.float64, numba.int64)]
+    assert scaled.get_overload((numba.float64, numba.int64))
+    with pytest.raises(KeyError):
+        scaled.get_overload((numba.float64, numba.types.literal(2)))
+    # What kernels call is compiled without a way in from Python, which has a version of its own.
+    assert scaled.signatures == []
+    assert scaled(1.5, 2) == 3.0
 
 
 def test_array_functions_release_the_interpreter_and_are_counted_when_compiled():

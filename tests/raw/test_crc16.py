@@ -30,3 +30,14 @@ def test_sum_of_words_in_pieces_equals_the_reference(size: int) -> None:
         crc.update(words[place : place + piece])
         place += piece
     assert crc.value == bit_by_bit(words.tobytes())
+
+
+def test_one_stream_of_several_sums_as_it_does_alone() -> None:
+    words = np.random.default_rng(2).integers(0, 2**64, (3, 9000), dtype=np.uint64).astype(">u8")
+    together = Crc16(3)
+    together.update(words[:, :5000])
+    together.update(words[:, 5000:])
+    for row, value in zip(words, together.values.tolist(), strict=True):
+        alone = Crc16()
+        alone.update(row)
+        assert alone.value == value

@@ -13,8 +13,8 @@ from tests.reliability.damage import Products, damage
 from tests.reliability.writers import config, write_raw
 
 
-def test_every_turned_bit_every_swap_and_every_cut_is_found(tmp_path: Path) -> None:
-    counted = damage(tmp_path, 20_000, 1000, 1000)
+def test_every_turned_bit_every_swap_and_every_cut_is_found(memory: Path) -> None:
+    counted = damage(memory, 20_000, 1000, 1000)
     assert counted == {"flip": 20_000, "swap": 1000, "truncation": 1000, "inverted_sum": 100, "missed": 0}
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from gm2sim.atomic import atomic_path, remove_left_overs, write_text
 from gm2sim.config import Config, ConfigError, load
-from gm2sim.hdf5 import new_file
 from gm2sim.farm import Ranks
+from gm2sim.hdf5 import new_file
 from gm2sim.outputs import SubrunPaths, describe
 from gm2sim.run import _claimed
 from gm2sim.truth import TruthWriter

@@ -18,8 +18,8 @@ from gm2sim.conditions.folders import FOLDERS
 from gm2sim.conditions.interval import EVERY_RUN
 from gm2sim.conditions.table import Table
 from gm2sim.config import Config, load
-from gm2sim.machine import Ring
 from gm2sim.farm import Ranks
+from gm2sim.machine import Ring
 from gm2sim.muons import Bunch
 from gm2sim.outputs import SubrunPaths, read_metadata, subrun_is_done, write_metadata
 from gm2sim.plots.style import Plot

@@ -19,17 +19,22 @@ from tracking.turns import track
 
 
 def tables() -> RingTables:
-    """Quads and a map of order 5: every kind of station."""
-    c = np.array([1.4513, 2e-6 + 1e-6j, 1e-6j, 1e-6, 1e-6j, 1e-6])
-    return ring_tables(Ring.e989(), QuadSettings.ideal(), StorageField.from_coefficients(c), map_stations=8)
+    """Quads and a map of order 6, with room for every order as in Run-1a: every kind of station."""
+    c = np.array([1.4513, 2e-6 + 1e-6j, 1e-6j, 1e-6, 1e-6j, 1e-6, 1e-6j])
+    field = StorageField.from_coefficients(c)
+    return ring_tables(Ring.e989(), QuadSettings.ideal(), field, map_stations=8, electric_order=10)
 
 
-def kicked_tables() -> RingTables:
-    """With kickers that pulse in the first turn, plates of every order, and harps in the beam."""
-    pulses = KickerPulses((1.0, 0.0, 0.2), np.outer(np.ones(3), [0.0, -1e-4, -2e-4, 0.0]), 0.0, 4e-8)
+def kicked_tables(wide: bool = False) -> RingTables:
+    """With kickers that pulse in the first turn, plates of every order, and harps in the beam.
+
+    Where `wide`, map and kickers have room for the orders of Run-1a: the loop compiled for its fills serves here too.
+    """
+    shape = (1.0, 0.0, 0.2, *([0.0] * 8 if wide else []))
+    pulses = KickerPulses(shape, np.outer(np.ones(3), [0.0, -1e-4, -2e-4, 0.0]), 0.0, 4e-8)
     field = StorageField.uniform(1.4513)
     ring = replace(Ring.e989(), harps=fibre_harps())
-    return ring_tables(ring, QuadSettings(), field, kickers=pulses, magnetic_order=1)
+    return ring_tables(ring, QuadSettings(), field, kickers=pulses, magnetic_order=6 if wide else 1)
 
 
 def changes() -> Changes:
@@ -53,7 +58,7 @@ def bunch() -> Bunch:
 
 def main(backend: str, case: str) -> None:
     """Track and print everything as JSON."""
-    ring = tables() if case == "static" else kicked_tables()
+    ring = tables() if case == "static" else kicked_tables(wide=True)
     more = {}
     if case != "static":
         key = FillKey(1, 1, 0, 0)

@@ -96,7 +96,9 @@ def test_a_dipole_moves_the_orbit_by_its_response() -> None:
 
 
 def kicked(pulses: KickerPulses) -> RingTables:
-    return ring_tables(RING, replace(IDEAL, voltage=0.0), UNIFORM, kickers=pulses, electric_order=3)
+    """Every order has room, as for the kickers of Run-1a: the loop compiled for an injected fill serves here too."""
+    filled = replace(pulses, shape=(*pulses.shape, *[0.0] * (11 - len(pulses.shape))))
+    return ring_tables(RING, replace(IDEAL, voltage=0.0), UNIFORM, kickers=filled, electric_order=10, magnetic_order=6)
 
 
 def test_a_kick_turns_the_muon_by_field_times_length() -> None:
@@ -127,7 +129,7 @@ def test_each_muon_is_kicked_at_its_own_time() -> None:
         low, high = math.radians(112.0) - kicker.theta_end, math.radians(112.0) - kicker.theta_start
         per_field += (math.sin(high) - math.sin(low)) / B0
     assert math.isclose(late - early, slope * 2e-8 * per_field, rel_tol=1e-4)
-    assert never == 0.0
+    assert abs(never) < 1e-14  # rounding of the free bends, some hundred steps of 1e-16; the kicks are of 1e-5
 
 
 def test_the_kick_of_a_shape_follows_the_shape() -> None:

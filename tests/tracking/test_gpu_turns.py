@@ -61,8 +61,8 @@ def test_cuda_loop_gives_the_numbers_of_the_cpu_loop(case: str) -> None:
 
 @needs_numba_cuda
 @needs_toolkit
-@pytest.mark.parametrize("which", ["tables", "kicked_tables"])
-def test_cuda_loop_becomes_ptx(monkeypatch: pytest.MonkeyPatch, which: str) -> None:
+def test_cuda_loop_becomes_ptx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the kicked ring: it has every kind of station, those of a ring without kickers among them."""
     from numba import cuda
     from numba.cuda import dispatcher
 
@@ -72,7 +72,8 @@ def test_cuda_loop_becomes_ptx(monkeypatch: pytest.MonkeyPatch, which: str) -> N
     monkeypatch.setattr("tracking.runner.cuda_module", lambda: cuda)
     # private name of numba-cuda: device functions ask the driver which device they are for
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(8, 0)))
-    tables = getattr(case, which)()
+    tables = case.kicked_tables()
+    assert {*tables.options._replace(pulsed=-1).kinds} < {*tables.options.kinds}
     kernel = runner(tables.options).on_gpu
     kernel._globals["cuda"] = cuda
     sample = Samples(1, np.zeros((8, 1, 3, 4)), np.zeros((1, 3, 4), bool), np.zeros((1, 1, 4, 5), np.int64), 0)

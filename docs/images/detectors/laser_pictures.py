@@ -1,4 +1,4 @@
-"""The laser: its pulse before a fill, the pattern inside fills, and the gain that it measures."""
+"""The laser: its pulses before and inside fills, the gain that it measures, and the sources at its monitors."""
 
 import tempfile
 from functools import cache
@@ -9,8 +9,10 @@ import numpy as np
 from canvas import HALO, OFF, ON, panels, picture
 from numpy.typing import NDArray
 
+from detectors.americium import AmericiumSettings
 from detectors.laser import in_fill_times
 from gm2sim.calibration import Calibration
+from gm2sim.calibration_fills import SOURCE_CHANNEL, calibration_fill
 from gm2sim.config import Config, load
 from gm2sim.electronics import laser_settings
 from gm2sim.laser import LaserGains, laser_gains
@@ -19,8 +21,12 @@ from gm2sim.plots.style import INK, MUTED, ORANGE, Plot, dress, legend, points
 from gm2sim.raw import open_run
 from gm2sim.run import run
 from gm2sim.setup import Setup
+from gm2sim.timeline import FILLS_PER_CYCLE, FillType, fill_time, since_readout
+from gpu.rng import FillKey
 
 _FILLS = 16
+_READOUTS = 20
+_SHOWN = 5  # whose pulses are drawn
 _SETTINGS = {
     "run.fills": _FILLS, "run.subruns": 1, "beam.muons_per_fill": 40, "tracking.fill_duration_us": 680.0,
     "laser.in_fill_every": 1, "laser.fill_every": 4, "daq.calo_sum": False, "daq.q_method": False,
@@ -109,6 +115,32 @@ def laser_gain() -> Plot:
         panel.set_xscale("log")
     axes[0].axvline(30.0, color=MUTED, linewidth=0.7, linestyle=":")
     legend(axes[0], fontsize=8, loc="lower right")
+    return plot
+
+
+@picture
+def laser_sources() -> Plot:
+    """Pulses of the sources at the monitors of the laser, in asynchronous readouts of an empty run."""
+    plot, axes = panels(8.4, 3.1, 2, width_ratios=[1, 1.5])
+    config = load("gasgun", {"daq.async_every": FILLS_PER_CYCLE})
+    setup = Setup.of(config)
+    dress(axes[0], "time since the trigger [ns]", "ADC counts", "pulses of head 1: of one readout")
+    dress(axes[1], "time since the begin of run [s]", "above the presamples [counts]", f"of {_READOUTS} readouts")
+    for readout in range(_READOUTS):
+        fill = FILLS_PER_CYCLE * (readout + 1) - 1
+        when = fill_time(config, fill, FillType.ASYNCHRONOUS)
+        (found,) = calibration_fill(setup, when, FillKey(config.run.seed, config.run.run, 0, fill)).asynchronous
+        before = found.presamples
+        samples = found.samples.reshape(found.time.size, -1)[found.channel == SOURCE_CHANNEL]
+        period = setup.calorimeters.digitizer.sample_period
+        late = when.since_begin - since_readout(config, when) + period * found.time[found.channel == SOURCE_CHANNEL]
+        if readout == _SHOWN:
+            axes[0].plot(1e9 * period * (np.arange(samples.shape[1]) - before), samples.T, color=ON, linewidth=0.8)
+        axes[1].plot(late, samples.max(axis=1) - samples[:, :before].mean(axis=1), "o", color=ON, markersize=3,
+                     markeredgewidth=0, label="highest sample" if readout == 0 else None)  # fmt: skip
+    axes[1].axhline(AmericiumSettings().height, color=ORANGE, linewidth=0.9, label="mean height as configured")
+    axes[1].set_ylim(0.0, None)
+    legend(axes[1], fontsize=8, loc="lower right")
     return plot
 
 

@@ -48,8 +48,8 @@ def kills(folder: Path, wanted: int, seed: int = 1) -> Counted:
     rng = random.Random(seed)
     killed = runs = differ = gone_on = 0
     # Q-method histograms in one of them: events behind which nobody can go on are part of it.
-    setups = [small(daq__compression=name, run__fills=12) for name in COMPRESSIONS]
-    setups.append(small(run__fills=12, daq__q_method=True))
+    setups = [small(daq__compression=name, run__fills=8) for name in COMPRESSIONS]
+    setups.append(small(run__fills=8, daq__q_method=True))
     whole = []
     for number, setup in enumerate(setups):
         begin = time.perf_counter()
@@ -59,7 +59,7 @@ def kills(folder: Path, wanted: int, seed: int = 1) -> Counted:
         which = runs % len(setups)
         out = folder / f"run{runs}"
         out.mkdir()
-        while not _finishes(setups[which], out, rng.uniform(0.0, 0.6) * whole[which][0]):
+        while not _finishes(setups[which], out, rng.uniform(0.0, 1.3) * whole[which][0]):
             killed += 1
             gone_on += bool(list(out.glob(".*.checkpoint")))
         runs += 1

@@ -3,6 +3,7 @@
 python -m tests.mpi.growth 2000
 """
 
+import gc
 import sys
 import tempfile
 import threading
@@ -13,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
-from tests.mpi.small import make, small
+from tests.mpi.small import BARE, make, small
 
 FILLS = 10  # of a subrun
-SETTLING = 0.3  # share of the subruns before memory is looked at
+SETTLING = 0.5  # share of the subruns before memory is looked at
 
 
 class Grown(NamedTuple):
@@ -40,18 +41,25 @@ class Grown(NamedTuple):
     peak_mb: float
 
 
-def grown(folder: Path, fills: int) -> Grown:
-    """Simulate so many fills, in subruns, and look at the process after each."""
-    setup = small(
-        beam__muons_per_fill=20, tracking__fill_duration_us=15.0, transport__trackers=False, run__fills=FILLS,
-        laser__sync=False,
-    )  # fmt: skip
+def grown(folder: Path, fills: int, *, bare: bool = False) -> Grown:
+    """Simulate so many fills, in subruns, and look at the process after each.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty.
+    fills : int
+    bare : bool
+        Without laser, monitors and sums.
+    """
+    setup = small(**((BARE if bare else {}) | {"run__fills": FILLS}))
     process = psutil.Process()
     seen = []
     for _ in range(max(fills // FILLS, 8)):
         make(setup, folder)
         for path in folder.iterdir():
             path.unlink()
+        gc.collect()  # cycles that wait for it are no growth
         seen.append(
             (process.memory_info().rss / 1e3, len(list(Path("/proc/self/fd").iterdir())), threading.active_count())
         )

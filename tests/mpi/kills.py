@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.mpi.small import make, small, sums
+from tests.mpi.small import BARE, make, small, sums
 
 COMPRESSIONS = ("none", "gz", "lz4")
 
@@ -48,8 +48,10 @@ def kills(folder: Path, wanted: int, seed: int = 1) -> Counted:
     rng = random.Random(seed)
     killed = runs = differ = gone_on = 0
     # Q-method histograms in one of them: events behind which nobody can go on are part of it.
-    setups = [small(daq__compression=name, run__fills=8) for name in COMPRESSIONS]
-    setups.append(small(run__fills=8, daq__q_method=True))
+    setups = [
+        small(**(BARE | {"daq__compression": name, "run__fills": 8, "laser__sync": True})) for name in COMPRESSIONS
+    ]
+    setups.append(small(**(BARE | {"run__fills": 8, "daq__q_method": True, "daq__q_samples_per_bin": 240})))
     whole = []
     for number, setup in enumerate(setups):
         begin = time.perf_counter()

@@ -16,13 +16,10 @@ import h5py
 
 from gm2sim.atomic import SEAL, sealed
 from gm2sim.outputs import SubrunPaths, subrun_is_done
-from tests.mpi.small import make, small, sums
+from tests.mpi.small import BARE, make, small, sums
 
 SUBRUNS = 4
-VALUES = {
-    "beam__muons_per_fill": 24, "tracking__fill_duration_us": 20.0, "run__fills": SUBRUNS, "run__subruns": SUBRUNS,
-    "transport__trackers": False,
-}  # fmt: skip
+VALUES = BARE | {"run__fills": SUBRUNS, "run__subruns": SUBRUNS}
 KINDS = ("empty", "cut", "old version", "other seed", "other campaign", "zero table")
 
 

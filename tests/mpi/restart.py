@@ -16,17 +16,21 @@ from typing import Any
 from gm2sim.setup import Setup
 from gm2sim.timeline import events
 from gpu import threads
-from tests.mpi.small import Until, make, small, sums
+from tests.mpi.small import BARE, Until, make, small, sums
 
-_TINY = {"beam__muons_per_fill": 24, "tracking__fill_duration_us": 20.0, "run__fills": 3, "transport__trackers": False}
+_TINY = BARE | {"run__fills": 3}
 STAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "inject": ("run1a", _TINY | {
         "beam__source": "injected", "injection__muons_per_fill": 600, "tracking__fill_duration_us": 12.0,
     }),
     "gasgun": ("gasgun", _TINY),
-    "decay": ("gasgun", _TINY | {"tracking__fill_duration_us": 80.0, "daq__q_method": True, "daq__q_flush_fills": 2}),
-    "detectors": ("gasgun", _TINY | {
-        "transport__trackers": True, "laser__fill_every": 1, "daq__pedestal_every": 2, "daq__compression": "lz4",
+    "decay": ("gasgun", _TINY | {
+        "tracking__fill_duration_us": 80.0, "daq__q_method": True, "daq__q_samples_per_bin": 240,
+        "daq__q_flush_fills": 2,
+    }),
+    "detectors": ("gasgun", {
+        "run__fills": 2, "beam__muons_per_fill": 24, "tracking__fill_duration_us": 20.0, "laser__fill_every": 2,
+        "daq__compression": "lz4",
     }),
     "pile-up": ("gasgun", _TINY | {"beam__muons_per_fill": 300, "tracking__fill_duration_us": 12.0}),
 }  # fmt: skip

@@ -15,6 +15,13 @@ from gm2sim.warm import compiled_set, warm_up
 from gpu import cache as compiled
 
 SMALL = {"beam.muons_per_fill": 60, "tracking.fill_duration_us": 40.0, "daq.q_method": False, "run.subruns": 1}
+BARE = {
+    "beam__muons_per_fill": 24, "tracking__fill_duration_us": 20.0, "daq__calo_sum": False, "daq__pedestal_every": 0,
+    "daq__async_every": 0, "laser__sync": False, "laser__in_fill_every": 0, "laser__fill_every": 0,
+    "monitors__t0": False, "monitors__ibms": False, "monitors__kicker_traces": False, "monitors__quad_traces": False,
+    "daq__waveform_prescale": 0,
+}  # fmt: skip
+"""Values, for :func:`small`, that leave little to write."""
 
 
 class Until(Farm):

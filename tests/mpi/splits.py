@@ -13,13 +13,10 @@ from itertools import product
 from pathlib import Path
 
 from tests.mpi.restart import threads_of
-from tests.mpi.small import make, small, sums
+from tests.mpi.small import BARE, make, small, sums
 
 SUBRUNS = 3
-VALUES = {
-    "beam__muons_per_fill": 24, "tracking__fill_duration_us": 20.0, "run__fills": SUBRUNS, "run__subruns": SUBRUNS,
-    "transport__trackers": False,
-}  # fmt: skip
+VALUES = BARE | {"run__fills": SUBRUNS, "run__subruns": SUBRUNS}
 
 
 def one_checksum(folder: Path, ranks: int, threads: int, seed: int) -> str:

@@ -77,7 +77,7 @@ def leave(out: Path, name: str, to: str, after: int) -> Left:
         command(out), cwd=ROOT, env=_environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     limit = time.monotonic() + 200
-    while min(_events(out)) < after and job.poll() is None and time.monotonic() < limit:
+    while max(_events(out)) < after and job.poll() is None and time.monotonic() < limit:
         time.sleep(0.01)
     before = sum(_events(out))
     begin = time.monotonic()

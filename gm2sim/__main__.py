@@ -15,6 +15,7 @@ _INTERRUPTED = 130
 _WRONG = 2
 _CONTINUE = 75  # gm2sim.farm.CONTINUE: all ranks leave by themselves
 _RANK = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+_BE_HEARD_S = 0.5  # launchers drop what they have not passed on when the job ends
 _HEAR_OTHERS_S = 15.0  # in which the first rank says what all have found, and ends them
 
 
@@ -138,6 +139,7 @@ def _several_ranks() -> bool:
 
 def _end_all_ranks(code: int) -> None:
     sys.stderr.flush()
+    time.sleep(_BE_HEARD_S)
     from mpi4py import MPI
 
     MPI.COMM_WORLD.Abort(code)

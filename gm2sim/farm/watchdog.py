@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from gm2sim.farm.stop import CONTINUE
 
 _BEHIND_S = 5.0  # the fault handler comes so much later than the thread
+_BE_HEARD_S = 0.5  # launchers drop what they have not passed on when the job ends
 _ABORT_S = 3.0  # that ending all ranks may take before this process just leaves
 
 
@@ -87,5 +88,6 @@ class Watchdog:
         os.write(2, f"gm2sim: {self._who()} {what}\n".encode())
         # Ending all ranks may itself be stuck behind whatever is stuck.
         threading.Timer(_ABORT_S, os._exit, (code,)).start()
+        time.sleep(_BE_HEARD_S)
         self._abort(code)
         os._exit(code)

@@ -13,7 +13,7 @@ from gm2sim.raw.amc13 import Frame
 from gm2sim.raw.asynchronous import boards_of as pulse_boards
 from gm2sim.raw.check_alike import AlikeCheck
 from gm2sim.raw.check_words import Trigger
-from gm2sim.raw.payload import made
+from gm2sim.raw.payload import joined
 from gm2sim.raw.trigger import Trigger as Told
 from gm2sim.raw.wfd5 import boards_of
 from tests.raw import packing
@@ -139,11 +139,11 @@ def resealed(record: Any, trigger: Told, word: int, mask: int) -> dict[str, byte
     """Banks R, A, Z of a crate with one channel, one word changed, and all check sums those of what is sent."""
     (board,) = pulse_boards(record) if isinstance(record, AsynchronousRecord) else boards_of(record)
     frame = Frame(record.crate, trigger, [board.board])
-    words = made(board, trigger)
+    words = joined(board.segments(trigger))
     trailer = words.size - 4
     for place in (word, trailer + (word - 3) % 2) if 3 <= word < trailer else (word,):
         words[place] = int(words[place]) ^ mask
-    sent = b"".join(bytes(part) for part in frame.take(0, words))
+    sent = b"".join(bytes(part) for part in frame.take(0, [words]))
     head, last = frame.close()
     return {"R": sent, "A": head.tobytes(), "Z": last.tobytes()}
 

@@ -250,15 +250,15 @@ class _Judge:
 
 def _while_live(row: ShardRow, report: Report | None, element: Element, note: str) -> tuple[State, str]:
     """State of a shard whose element runs or waits."""
-    at_work = element.state in AT_WORK
     if report is not None and report.job == element.name and report.element == element.index:
         if report.state == State.FAILED:
             return State.FAILED, report.reason
-        if report.state == State.RUNNING and at_work:
+        if report.state == State.RUNNING and element.state in AT_WORK:
             return State.RUNNING, note
     if row.state in _BY_A_PERSON:
         return row.state, row.reason
-    return State.SUBMITTED, note or ("" if at_work else element.reason)
+    # Why it waits changes all the time: the queue can be asked, the ledger need not keep it.
+    return State.SUBMITTED, note
 
 
 def _lives(folder: CampaignFolder, element: Element) -> str:

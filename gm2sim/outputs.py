@@ -181,7 +181,9 @@ def claim_folder(folder: Path, config: Config, *, resume: bool, force: bool) -> 
             path.unlink()
     elif held:
         _agree(folder, config, resume)
-    write_text(folder / "config.toml", _as_toml(config), replace=True)
+    path, text = folder / "config.toml", _as_toml(config)
+    if not (path.is_file() and path.read_text("utf-8", "replace") == text):
+        write_text(path, text, replace=True)
 
 
 def write_metadata(paths: SubrunPaths, config: Config, content: dict[str, Any]) -> None:

@@ -23,7 +23,10 @@ from gpu import cache, threads
 from gpu.device import choose, choose_backend
 
 BACKENDS = ("auto", "cpu", "gpu")
-_OWNER = ".gm2sim.owner"
+OWNER = ".gm2sim.owner"
+"""Says who holds the lock of a run's folder."""
+LOCK = ".gm2sim.lock"
+"""Held by the process that makes a run, or by those that make shards of it."""
 _ELSEWHERE = "choose another --out"
 _LONGEST_NAME = 200  # of a preset, in the files of a run
 
@@ -78,7 +81,7 @@ def run(
     started = time.perf_counter()
     preset = one_line(preset, _LONGEST_NAME)
     job = ranks()
-    chosen = _backend(backend, job.local_rank)
+    chosen = backend_of(backend, job.local_rank)
     if job.size > 1:
         threads.set_count(max(1, threads.count() // job.local_size))
     setup = Setup.of(config, chosen)
@@ -146,7 +149,7 @@ def _finished(setup: Setup, all_paths: list[SubrunPaths], farm: Farm) -> dict[in
     return found
 
 
-def _backend(asked: str, local_rank: int) -> str:
+def backend_of(asked: str, local_rank: int) -> str:
     """The backend to use, with a GPU of its own for each rank of a node; "gpu" where there is none is an error."""
     if asked not in BACKENDS:
         raise ConfigError(f"--backend {asked} is not known: choose auto, cpu or gpu")
@@ -176,7 +179,7 @@ def _claimed(out: Path, config: Config, job: Ranks, *, resume: bool, force: bool
     finally:
         if lock is not None and lock.is_locked:
             # While held: whoever comes next makes new ones.
-            for path in (out / _OWNER, Path(lock.lock_file)):
+            for path in (out / OWNER, Path(lock.lock_file)):
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
             lock.release()
@@ -184,27 +187,27 @@ def _claimed(out: Path, config: Config, job: Ranks, *, resume: bool, force: bool
 
 def _locked(out: Path, config: Config) -> FileLock:
     """The lock of the output folder, with a note beside it that says who holds it."""
-    lock = FileLock(out / ".gm2sim.lock")
+    lock = FileLock(out / LOCK)
     me = f"process {os.getpid()} on {os.uname().nodename}, {describe(config)}"
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigError(
-            f"another run is writing to '{out}' now, {_holder(out)}, and this is {me}: wait for it or {_ELSEWHERE}"
+            f"another run is writing to '{out}' now, {holder_of(out)}, and this is {me}: wait for it or {_ELSEWHERE}"
         ) from None
     except (OSError, NotImplementedError) as err:
         raise ConfigError(f"'{out}' cannot be locked against other runs ({err}): {_ELSEWHERE}") from None
     try:
-        write_text(out / _OWNER, f"{me}\n", replace=True)
+        write_text(out / OWNER, f"{me}\n", replace=True)
     except BaseException:
         lock.release()
         raise
     return lock
 
 
-def _holder(out: Path) -> str:
+def holder_of(out: Path) -> str:
     """What the holder of the lock has said of itself."""
     try:
-        return (out / _OWNER).read_text("utf-8", "replace")[:200].strip() or "which does not say who it is"
+        return (out / OWNER).read_text("utf-8", "replace")[:200].strip() or "which does not say who it is"
     except OSError:
         return "which does not say who it is"

@@ -31,6 +31,10 @@ class CampaignFolder:
         """Last report on a shard."""
         return self.path / "shards" / shard.stage / f"{shard.name}.json"
 
+    def nearline(self, shard: Shard) -> Path:
+        """First look at what a shard holds."""
+        return self.path / "nearline" / shard.stage / f"{shard.name}.json"
+
     def lock(self, shard: Shard) -> Path:
         """Held by the one rank that works on a shard."""
         return self.path / "shards" / shard.stage / f".{shard.name}.lock"

@@ -104,10 +104,10 @@ class Farm:
             err.add_note(self.who())
             raise
 
-    def farewell(self, left: int) -> str:
+    def farewell(self, left: int, task: str = "subrun", advice: str = "go on with --resume") -> str:
         """What is said when the job has left with so many tasks unfinished."""
-        unfinished = "1 subrun is" if left == 1 else f"{left} subruns are"
-        return f"asked to leave by {self._stop.name or 'a signal'}, {unfinished} unfinished: go on with --resume"
+        unfinished = f"1 {task} is" if left == 1 else f"{left} {task}s are"
+        return f"asked to leave by {self._stop.name or 'a signal'}, {unfinished} unfinished: {advice}"
 
     def hand_out(
         self, tasks: Sequence[Task], cost: Callable[[Task], float], number: Callable[[Task], int]

@@ -81,9 +81,10 @@ def take_stock(campaign: Campaign, ledger: Ledger, folder: CampaignFolder, slurm
     changes = dict(_finished(told, open_ones))
     left = {shard: row for shard, row in open_ones.items() if shard not in changes}
     over: list[_Job] = []
+    judge = _Judge(campaign, folder, left, told, changes, seen)
     try:
         for one in _looked_at(campaign, ledger, folder, slurm):
-            _judge_job(campaign, folder, one, left, told, changes, seen)
+            judge.job(one)
             seen.nodes += one.nodes
             over.append(one)
     except SlurmError as err:
@@ -200,47 +201,64 @@ def _known_job(ledger: Ledger, folder: CampaignFolder, slurm: Slurm, row: JobRow
     return _Job(row, elements, states, bool(mine))
 
 
-def _judge_job(
-    campaign: Campaign,
-    folder: CampaignFolder,
-    one: _Job,
-    left: Mapping[Shard, ShardRow],
-    told: Mapping[Shard, Report],
-    changes: dict[Shard, tuple[State, str]],
-    seen: Seen,
-) -> None:
-    """What the state of a job's elements means for those of its shards that are not done."""
-    token = one.row.token
-    retries = campaign.stage(one.row.stage).retries
-    if not one.elements and not one.live:
-        job.end(folder, token)
-        lost = [shard for shard, row in left.items() if row.job == token]
-        _give_up(lost, f"{one.summary} of job {token}, whose folder is lost", True, retries, left, told, changes, seen)
-    for index, shards in enumerate(one.elements):
-        mine = [shard for shard in shards if shard in left and left[shard].job == token]
-        element = one.states.get(index)
-        if element is not None and element.live:
-            seen.busy |= {(shard.stage, shard.name) for shard in shards}
-            note = _lives(folder, element)
-            for shard in mine:
-                changes[shard] = _while_live(left[shard], told.get(shard), element, note)
-        elif mine:
-            again = element is None or element.state in RESUBMIT
-            job.end(folder, token, [index])
-            _give_up(mine, _fault(folder, token, index, element), again, retries, left, told, changes, seen)
+@dataclass
+class _Judge:
+    """What the states of elements mean for shards that are not done: changes are gathered, nothing is written."""
+
+    campaign: Campaign
+    folder: CampaignFolder
+    left: Mapping[Shard, ShardRow]
+    told: Mapping[Shard, Report]
+    changes: dict[Shard, tuple[State, str]]
+    seen: Seen
+
+    def job(self, one: _Job) -> None:
+        """Judge every element of a job."""
+        token = one.row.token
+        if not one.elements and not one.live:
+            job.end(self.folder, token)
+            lost = [shard for shard, row in self.left.items() if row.job == token]
+            self._give_up(lost, f"{one.summary} of job {token}, whose folder is lost", again=True)
+        for index, shards in enumerate(one.elements):
+            mine = [shard for shard in shards if shard in self.left and self.left[shard].job == token]
+            element = one.states.get(index)
+            if element is not None and element.live:
+                self.seen.busy |= {(shard.stage, shard.name) for shard in shards}
+                note = _lives(self.folder, element)
+                for shard in mine:
+                    self.changes[shard] = _while_live(self.left[shard], self.told.get(shard), element, note)
+            elif mine:
+                job.end(self.folder, token, [index])
+                again = element is None or element.state in RESUBMIT
+                self._give_up(mine, _fault(self.folder, token, index, element), again=again)
+
+    def _give_up(self, shards: Iterable[Shard], fault: str, *, again: bool) -> None:
+        """Shards of an element that is over: back to those that wait, or failed for good."""
+        self.seen.faults.append(fault)
+        for shard in shards:
+            row, report = self.left[shard], self.told.get(shard)
+            reason = fault
+            if report is not None and report.job == row.job and report.state == State.FAILED:
+                reason = f"{report.reason} ({fault})"
+            if row.state in _BY_A_PERSON:
+                self.changes[shard] = row.state, row.reason
+            elif again and row.launches <= self.campaign.stage(shard.stage).retries:
+                self.changes[shard] = State.WAITING, reason
+            else:
+                self.changes[shard] = State.FAILED, f"{reason}; launched {row.launches} times"
 
 
 def _while_live(row: ShardRow, report: Report | None, element: Element, note: str) -> tuple[State, str]:
     """State of a shard whose element runs or waits."""
-    at_work = element.state in AT_WORK
     if report is not None and report.job == element.name and report.element == element.index:
         if report.state == State.FAILED:
             return State.FAILED, report.reason
-        if report.state == State.RUNNING and at_work:
+        if report.state == State.RUNNING and element.state in AT_WORK:
             return State.RUNNING, note
     if row.state in _BY_A_PERSON:
         return row.state, row.reason
-    return State.SUBMITTED, note or ("" if at_work else element.reason)
+    # Why it waits changes all the time: the queue can be asked, the ledger need not keep it.
+    return State.SUBMITTED, note
 
 
 def _lives(folder: CampaignFolder, element: Element) -> str:
@@ -249,31 +267,6 @@ def _lives(folder: CampaignFolder, element: Element) -> str:
         return ""
     said = "" if element.state in AT_WORK else job.last_line(folder, element.name, element.index)
     return f"life {element.restarts + 1} of job {element.name} element {element.index}" + (f": {said}" if said else "")
-
-
-def _give_up(
-    shards: Iterable[Shard],
-    fault: str,
-    again: bool,
-    retries: int,
-    left: Mapping[Shard, ShardRow],
-    told: Mapping[Shard, Report],
-    changes: dict[Shard, tuple[State, str]],
-    seen: Seen,
-) -> None:
-    """Shards of an element that is over: back to those that wait, or failed for good."""
-    for shard in shards:
-        row, report = left[shard], told.get(shard)
-        reason = fault
-        if report is not None and report.job == row.job and report.state == State.FAILED:
-            reason = f"{report.reason} ({fault})"
-        if row.state in _BY_A_PERSON:
-            changes[shard] = row.state, row.reason
-        elif again and row.launches <= retries:
-            changes[shard] = State.WAITING, reason
-        else:
-            changes[shard] = State.FAILED, f"{reason}; launched {row.launches} times"
-    seen.faults.append(fault)
 
 
 def _fault(folder: CampaignFolder, token: str, index: int, element: Element | None) -> str:

@@ -134,20 +134,6 @@ def elements(folder: CampaignFolder, token: str) -> Iterator[list[Shard]]:
         raise ConfigError(f"'{path}' does not say which shards the job has ({err}): recover the campaign") from None
 
 
-def shards_of_element(folder: CampaignFolder, token: str, element: int) -> list[Shard]:
-    """The shards of one element.
-
-    Raises
-    ------
-    ConfigError
-        There is no such element.
-    """
-    for number, shards in enumerate(elements(folder, token)):
-        if number == element:
-            return shards
-    raise ConfigError(f"job '{token}' has no element {element}: give one of elements.jsonl in its folder")
-
-
 def owner(folder: CampaignFolder, token: str) -> str:
     """Slurm's number of the array that has begun to work here; empty as long as none has."""
     try:

@@ -88,9 +88,13 @@ def end(connection: Connection, job: Row, state: str, only: Collection[str] | No
         .where(members.c.token == job.token, members.c.live)
         .order_by(shards.c.id)
     ).all()
-    leaving = found if only is None else [row for row in found if row.name in set(only)]
+    wanted = None if only is None else set(only)
+    leaving = found if wanted is None else [row for row in found if row.name in wanted]
     if only is not None and not leaving:
         return
+    if job.slurm_id is None:  # what never came into the queue was no launch
+        for piece in chunks(row.id for row in leaving):
+            connection.execute(update(shards).where(shards.c.id.in_(piece)).values(launches=shards.c.launches - 1))
     for piece in chunks(row.id for row in leaving):
         connection.execute(
             update(members).where(members.c.token == job.token, members.c.shard_id.in_(piece)).values(live=False)

@@ -43,7 +43,7 @@ class Farm:
             (folder.job(self.token) / "owner").symlink_to(self.number)
         if job.owner(folder, self.token) != self.number or job.ended(folder, self.token, self.index):
             return False
-        self.waiting = job.shards_of_element(folder, self.token, self.index)
+        self.waiting = list(job.elements(folder, self.token))[self.index]
         return True
 
     def work(self, fills: int) -> bool:

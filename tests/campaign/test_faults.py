@@ -197,6 +197,6 @@ def test_120_faults_on_96_shards_lose_and_double_nothing(
     assert all(play.world.product(one).read_bytes() == content(one) for one in play.shards)
     made = sorted(path for path in (play.folder.path / "truth").rglob("*") if path.is_file())
     assert made == sorted(play.world.product(one) for one in play.shards)
-    assert play.world.work < 1.4 * 96 * FILLS
+    assert play.world.work < 1.4 * 96 * FILLS, play.world.work
     told = play.reasons()
     assert [words for words in expected if not all(word in told for word in words)] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from dataclasses import dataclass
@@ -66,13 +65,7 @@ def _driver_may_be_there() -> bool:
     """Whether numba.cuda, which takes a second to import, is worth asking: no where Linux has no driver to load."""
     if not sys.platform.startswith("linux") or "NUMBA_CUDA_DRIVER" in os.environ:
         return True
-    if any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg")):
-        return True
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
+    return any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg"))
 
 
 def _driver_finds_gpu(cuda: ModuleType) -> bool:

@@ -120,4 +120,4 @@ def _add(connection: Connection, number: int, new: list[Shard]) -> None:
     if len(new) > _MANY and connection.dialect.name == "postgresql":
         # Until the server has counted by itself it looks for shards row by row; from others than the owner it does not
         # take this, and only says so.
-        connection.exec_driver_sql(f"ANALYZE {shards.name}")
+        connection.exec_driver_sql("ANALYZE catalog_ledger_shards")

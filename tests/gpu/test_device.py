@@ -49,15 +49,7 @@ def test_a_gpu_is_looked_for_where_the_system_shows_one_or_another_driver_is_nam
     monkeypatch.setattr(devices.Path, "exists", lambda path: str(path) == "/dev/nvidiactl")
     assert devices._driver_may_be_there()
     monkeypatch.setattr(devices.Path, "exists", lambda path: False)
-
-    def load(name):
-        raise OSError(name)
-
-    monkeypatch.setattr(devices.ctypes, "CDLL", load)
     assert not devices._driver_may_be_there()
-    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: None)
-    assert devices._driver_may_be_there()
-    monkeypatch.setattr(devices.ctypes, "CDLL", load)
     monkeypatch.setenv("NUMBA_CUDA_DRIVER", "/opt/libcuda.so")
     assert devices._driver_may_be_there()
 

@@ -1,4 +1,7 @@
-"""A campaign on a real Slurm of one node, with real ranks and real fills, while somebody pulls at it."""
+"""A campaign on a real Slurm of one node, with real ranks and real fills, while somebody pulls at it.
+
+Takes minutes: ``python -m pytest tests/campaign/real_slurm.py`` where slurm-wlm and munge are installed.
+"""
 
 import os
 import signal

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from gm2sim.campaign.definition import Campaign
 from gm2sim.campaign.rows import JobRow, ShardRow
-from gm2sim.campaign.runs import shards
-from gm2sim.campaign.shard import State
+from gm2sim.campaign.shard import Shard, State
 from gm2sim.campaign.status_rows import FINISHED, Flag, Group, Told, Unexplained
 from gm2sim.text import one_line
 
@@ -36,7 +35,11 @@ class Fault(NamedTuple):
 
 
 def explain(
-    campaign: Campaign, rows: Sequence[ShardRow], jobs: Mapping[str, JobRow], live: Iterable[str]
+    campaign: Campaign,
+    wanted: Iterable[Shard],
+    rows: Sequence[ShardRow],
+    jobs: Mapping[str, JobRow],
+    live: Iterable[str],
 ) -> tuple[list[Told], list[Unexplained]]:
     """A line for each shard, and what no line can be given for.
 
@@ -44,6 +47,8 @@ def explain(
     ----------
     campaign : Campaign
         As it is registered.
+    wanted : iterable of Shard
+        All that it is to have.
     rows : sequence of ShardRow
         All shards of the ledger.
     jobs : mapping of str to JobRow
@@ -65,14 +70,14 @@ def explain(
             lost.append(Unexplained(row.stage, row.name, wrong))
         told.append(Told(row, why))
     known = {(row.stage, row.name) for row in rows}
-    wanted = {(shard.stage, shard.name) for shard in shards(campaign)}
+    expected = {(shard.stage, shard.name) for shard in wanted}
     lost += [
         Unexplained(*one, "the campaign has it and the ledger has not: launch the campaign again to register it")
-        for one in sorted(wanted - known)
+        for one in sorted(expected - known)
     ]
     lost += [
         Unexplained(*one, "the ledger has it and the campaign has not: its definition was changed by hand")
-        for one in sorted(known - wanted)
+        for one in sorted(known - expected)
     ]
     return told, lost
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -90,8 +90,10 @@ def look(
     row = next(one for one in ledger.campaigns() if one.name == name)
     holder = ledger.holder(name)
     on_disk = used(folder.path) if disk else None
-    told, lost = explain(row.definition, seen.rows, {one.token: one for one in seen.jobs}, seen.live)
-    stages, done = _stages(row.definition, told, on_disk, at, bool(seen.live))
+    wanted = list(shards(row.definition))
+    told, lost = explain(row.definition, wanted, seen.rows, {one.token: one for one in seen.jobs}, seen.live)
+    expected = Counter(shard.stage for shard in wanted)
+    stages, done = _stages(row.definition, expected, told, on_disk, at, bool(seen.live))
     planned, plan_remark = read_plan(folder.path / PLAN)
 
     def words(one: ShardRow) -> str:
@@ -180,12 +182,11 @@ def used(folder: Path) -> Disk:
 
 
 def _stages(
-    campaign: Campaign, told: Sequence[Told], disk: Disk | None, at: float, live: bool
+    campaign: Campaign, expected: Mapping[str, int], told: Sequence[Told], disk: Disk | None, at: float, live: bool
 ) -> tuple[list[StageStatus], dict[str, pace.Measured]]:
     rows: dict[str, list[ShardRow]] = {stage.name: [] for stage in campaign.ordered_stages()}
     for row, _ in told:
         rows.setdefault(row.stage, []).append(row)
-    expected = Counter(shard.stage for shard in shards(campaign))
     stages, done = [], {}
     for stage in campaign.ordered_stages():
         mine = rows[stage.name]

@@ -3,7 +3,6 @@
 Nothing of it is kept: limits change. A machine that does not answer leaves a limit unknown, and never stops anybody.
 """
 
-import getpass
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from typing import Any
 from gm2sim.campaign.definition import Campaign
 from gm2sim.campaign.launch import seconds
 from gm2sim.campaign.sites import SAID, Question, Site, filled
+from gm2sim.catalog.folder import user
 from gm2sim.errors import ConfigError
 from gm2sim.text import one_line
 
@@ -68,7 +68,7 @@ def limits(site: Site, environment: Mapping[str, str] | None = None) -> Limits:
     environment : mapping, optional
         Of the commands, instead of this process's.
     """
-    values = {name: getattr(site, name) for name in SAID} | {"user": getpass.getuser()}
+    values = {name: getattr(site, name) for name in SAID} | {"user": user()}
     time = answer(site.longest, values, environment).get("time", "")
     size = _number(answer(site.array, values, environment).get("size"))
     charge = _number(answer(site.charge, values, environment).get("factor"))
@@ -90,7 +90,7 @@ def room(site: Site, folder: Path, environment: Mapping[str, str] | None = None)
         place = place.parent
     disk = os.statvfs(place)
     found = Room(shutil.disk_usage(place).free, disk.f_favail if disk.f_files else None)
-    told = answer(site.quota, {"folder": str(place), "user": getpass.getuser()}, environment)
+    told = answer(site.quota, {"folder": str(place), "user": user()}, environment)
     used, limit = _number(told.get("used")), _number(told.get("limit"))
     if site.quota is None or used is None or not limit:  # a limit of 0 is none
         return found

@@ -67,6 +67,12 @@ class Plan:
         What the account pays, and what it has; None where the site does not say.
     measured : str
         How.
+    costs : dict of str to Cost
+        By stage.
+    start_s, others_per_fill : float
+        As of the trial.
+    leave_s : int
+        How long before its end a job is asked to leave [s].
     """
 
     campaign: str
@@ -90,6 +96,9 @@ class Plan:
     hours_left: float | None = None
     measured: str = ""
     costs: dict[str, Cost] = field(default_factory=dict)
+    start_s: float = 0.0
+    others_per_fill: float = 0.0
+    leave_s: int = 0
 
     def write(self, folder: CampaignFolder) -> Path:
         """Keep it in the campaign's folder."""
@@ -192,6 +201,7 @@ def plan(
         used, used * below, used * above, wall, most, farming.ranks,
         max((one.memory_mb for one in trial.costs.values()), default=0.0),
         hours_left=told.hours_left, measured=_how(trial, same_machine), costs=trial.costs,
+        start_s=trial.start_s, others_per_fill=others, leave_s=farming.leave_s,
     )  # fmt: skip
     return replace(found, charged_hours=used * told.charge if told.charge is not None else None)
 

@@ -165,7 +165,9 @@ def measure(
         for stage in campaign.ordered_stages():
             warm.make(stage)
             if stage.kind == "simulate" and warm.failed:
-                raise RunError(f"the first shard of campaign '{campaign.name}' fails: {next(iter(warm.failed.values()))}")
+                raise RunError(
+                    f"the first shard of campaign '{campaign.name}' fails: {next(iter(warm.failed.values()))}"
+                )
         for fills in (SHORT, LONG):
             subruns = _EACH * farming.ranks
             note(f"{subruns} shards of {fills} fill{'s' if fills > 1 else ''} on {farming.ranks} ranks")

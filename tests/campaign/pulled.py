@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from gm2sim.campaign import status
 from gm2sim.campaign.definition import Campaign
 from gm2sim.campaign.folder import CampaignFolder
 from gm2sim.campaign.harvest import FINISHED, look
@@ -89,6 +90,7 @@ class Pulled:
         look(self.ledger, self.folder, self.slurm, who=WHO)
         rows = self.ledger.shards(self.campaign.name)
         self._true(rows, there)
+        self._counted()
         self.looks += 1
         return {row.name: row.state for row in rows}
 
@@ -113,6 +115,13 @@ class Pulled:
         if self.made.is_dir():
             strange = {path.name for path in self.made.glob("[!.]*")} - self.right.keys()
             assert all(name == "config.toml" or name.endswith(".timing") for name in strange), strange
+
+    def _counted(self) -> None:
+        """What people are shown: expected = present + explained, and present is what lies there."""
+        told = status.look(self.ledger, self.folder, disk=False)
+        present = sum(one.row.state in FINISHED for one in told.shards)
+        assert (told.expected, told.present, told.unexplained) == (len(self.shards), present, ())
+        assert all(one.why for one in told.shards if one.row.state not in FINISHED)
 
     def _right(self, name: str) -> None:
         """What the ledger calls done lies there, byte for byte; what was read once and not touched since is so."""

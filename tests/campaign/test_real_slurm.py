@@ -25,7 +25,6 @@ from tests.mpi.small import BARE
 
 ROOT = Path(__file__).resolve().parents[2]
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
-WORK = Path(__file__).with_name("stand_in_work.py")
 SETTINGS = {name.replace("__", "."): value for name, value in BARE.items()} | {"daq.q_method": False}
 SUBRUNS, FILLS = 24, 5  # of each subrun: a second of work, so that there is something to break off
 COMPILING_S = 1200.0
@@ -73,7 +72,7 @@ def campaign(tmp_path: Path) -> Campaign:
 FARMING = Farming(
     ranks=2,
     threads=1,
-    command=(*f"{MPIEXEC} -launcher fork -n 2 {sys.executable} -m mpi4py".split(), str(WORK)),
+    command=tuple(f"{MPIEXEC} -launcher fork -n 2 {sys.executable} -m mpi4py -m gm2sim".split()),
     options=("--mem=100",),
     leave_s=60,
 )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from gm2sim.campaign.definition import Kind
 from gm2sim.campaign.rows import JobRow, ShardRow
 from gm2sim.campaign.shard import State
+from gm2sim.campaign.timeline import Span, Timeline, Work
 
 FINISHED = (State.DONE, State.FLAGGED)
 """States whose files are there and verified."""
@@ -194,8 +195,12 @@ class Status:
         Of all stages; memory as share of the limit [1].
     recent, overall : Rate
         Fills and muons of the stages that simulate, bytes of all.
-    node_hours : float
-        From the first to the last report of each node of each job.
+    nodes : tuple of (float, float)
+        When each node of each job reported first and last [s].
+    running : tuple of Work
+        Ranks at work, of those that were heard.
+    timeline : Timeline or None
+        None where it was not asked for.
     planned : Planned or None
     plan_remark : str
         Why there is no plan.
@@ -222,12 +227,19 @@ class Status:
     memory: Spread | None
     recent: Rate
     overall: Rate
-    node_hours: float
+    nodes: tuple[Span, ...]
+    running: tuple[Work, ...]
+    timeline: Timeline | None
     planned: Planned | None
     plan_remark: str
     disk: Disk | None
     left: Left
     jobs: tuple[JobRow, ...]
+
+    @property
+    def node_hours(self) -> float:
+        """Used so far, as far as reports tell."""
+        return sum(end - begin for begin, end in self.nodes) / 3600.0
 
     @property
     def expected(self) -> int:

@@ -33,8 +33,9 @@ def figures(status: Status, looks: Sequence[RunSeen]) -> Iterator[Figure]:
     makers: list[tuple[str, str, str, Callable[[], Plot | None]]] = [
         ("states", "Shards over time", "Shards of all stages by state, as the ledger was told.",
          lambda: _states(status)),
-        ("throughput", "Throughput", "Fills per hour in each stage, what that is on the disk, and ranks at work. Only "
-         "finished shards have fills, spread evenly over the time that they took: the last hours still grow.", lambda: _throughput(status)),
+        ("throughput", "Throughput", "Fills per hour in each stage, what that is on the disk, ranks at work. Only "
+         "finished shards have fills, spread evenly over the time that they took: the last hours still grow.",
+         lambda: _throughput(status)),
         ("efficiency", "CPU and memory of each shard", "Of the last attempt of every finished shard. Dashed: the limit "
          "of memory in the campaign’s file.", lambda: _efficiency(status)),
         ("cost", "Node-hours against plan", "From the first report to the last of each node of each job; the time "

@@ -66,13 +66,16 @@ def throughput(
     first, second, third = plot.subplots(3, 1, sharex=True)
     dress(first, "", "fills/h")
     for (name, values), colour in zip(fills.items(), PALETTE * 8, strict=False):
-        first.stairs(values, edges / scale, color=colour, linewidth=1.3, label=label(name))
+        first.stairs(
+            np.where(values > 0, values, np.nan), edges / scale, color=colour, linewidth=1.3, label=label(name)
+        )
     legend(first)
+    first.set_yscale("log")  # stages differ by orders of magnitude
     dress(second, "", "MB/s").stairs(megabytes, edges / scale, color=INK, linewidth=1.2)
     dress(third, f"time since the first shard [{unit}]", "ranks at work")
     third.stairs(ranks, rank_edges / scale, color=INK, fill=True, alpha=0.25)
     third.stairs(ranks, rank_edges / scale, color=INK, linewidth=1.2)
-    for axes in (first, second, third):
+    for axes in (second, third):
         axes.set_ylim(bottom=0)
     middle = 0.5 * (edges[1:] + edges[:-1]) / scale
     named = {f"{name} [fills/h]": values for name, values in fills.items()}
@@ -160,9 +163,12 @@ def checks_by_run(runs: Floats, checks: Mapping[str, Mapping[str, Floats]], name
     panels = np.ravel(plot.subplots(len(checks), 1, sharex=True))
     columns: dict[str, Floats] = {"run": runs}
     words = []
+    along = np.concatenate([[runs[0] - 0.5], runs, [runs[-1] + 0.5]])
     for axes, (name, of) in zip(panels, checks.items(), strict=True):
         dress(axes, "", names.get(name, name))
-        axes.fill_between(runs, of["low"], of["high"], color=GREEN, alpha=0.14, linewidth=0, step="mid")
+        low, high = (np.pad(of[side], 1, mode="edge") for side in ("low", "high"))
+        axes.fill_between(along, low, high, color=GREEN, alpha=0.14, linewidth=0, step="mid")
+        axes.ticklabel_format(useOffset=False, style="plain")
         flagged = of["outside"] > 0
         points(axes, runs[~flagged], of["value"][~flagged], of["error"][~flagged], colour=BLUE, size=4.0)
         points(axes, runs[flagged], of["value"][flagged], of["error"][flagged], colour=ORANGE)
@@ -171,7 +177,7 @@ def checks_by_run(runs: Floats, checks: Mapping[str, Mapping[str, Floats]], name
         words.append(f"{name}: {int(of['outside'].sum())} shards outside")
     panels[-1].set_xlabel("run", color=INK, fontsize=10)
     panels[-1].xaxis.get_major_locator().set_params(integer=True)
-    panels[-1].ticklabel_format(axis="x", useOffset=False, style="plain")
+    panels[-1].set_xlim(along[0], along[-1])
     plot.describe(f"Checks of nearline by run with what is expected of a shard (band); {'; '.join(words)}.", **columns)
     return plot
 
@@ -191,10 +197,11 @@ def spectra(energy_edges: Floats, energy: Sequence[int], step: float, time: Sequ
     plot = Plot(8.4, 3.4)
     left, right = plot.subplots(1, 2)
     dress(left, "cluster energy [GeV]", "clusters per bin")
-    left.stairs(np.maximum(energy, 0.5), energy_edges, color=BLUE, linewidth=1.2)
+    some, timed = (np.where(np.asarray(counts) > 0, counts, np.nan) for counts in (energy, time))
+    left.stairs(some, energy_edges, color=BLUE, linewidth=1.2)
     edges = np.arange(len(time) + 1) * step * US
     dress(right, "time in the fill [μs]", f"clusters per {step * US:.2f} μs")
-    right.stairs(np.maximum(time, 0.5), edges, color=BLUE, linewidth=0.6)
+    right.stairs(timed, edges, color=BLUE, linewidth=0.6)
     for axes in (left, right):
         axes.set_yscale("log")
     plot.describe(

@@ -53,7 +53,7 @@ class ShardLine(NamedTuple):
     report: str
 
 
-def write(status: Status, folder_out: Path, *, target: str = "", refresh_s: int = 0) -> Path:
+def write(status: Status, folder_out: Path, *, refresh_s: int = 0) -> Path:
     """Write the page of a campaign, with what it needs.
 
     Parameters
@@ -62,8 +62,6 @@ def write(status: Status, folder_out: Path, *, target: str = "", refresh_s: int 
         With its history (:func:`gm2sim.campaign.status.look`).
     folder_out : Path
         Made where it is not there; what else lies in it is left alone.
-    target : str
-        What names the campaign in commands; its folder without.
     refresh_s : int
         After how long a browser asks again [s]; 0 for never. For who writes the page again and again.
 
@@ -79,7 +77,7 @@ def write(status: Status, folder_out: Path, *, target: str = "", refresh_s: int 
     """
     folder_out.mkdir(parents=True, exist_ok=True)
     folder = CampaignFolder(Path(status.folder))
-    lines = [_line(folder, folder_out, one, target or status.folder) for one in _unfinished(status)[:_SHOWN]]
+    lines = [_line(folder, folder_out, one, status.target) for one in _unfinished(status)[:_SHOWN]]
     rows = list(_runs(status, folder, folder_out))
     jobs = sorted(status.jobs, key=lambda one: (not one.live, -one.begun))
     looks = by_run(folder, _simulated(status), folder_out / LOOKS)

@@ -88,7 +88,7 @@ def look(
     ConfigError
         Without a name: there is no definition in the folder.
     """
-    name = name or read(folder.definition).name
+    name, target = name or read(folder.definition).name, target or str(folder.path)
     at = clock()
     seen = transact(ledger.engine, lambda connection: _Seen.of(connection, name, at))
     row = next(one for one in ledger.campaigns() if one.name == name)
@@ -111,10 +111,10 @@ def look(
 
     return Status(
         campaign=name, owner=row.owner, description=row.definition.description, folder=str(folder.path),
-        site=row.definition.site, at=at, told=seen.told,
+        site=row.definition.site, target=target, at=at, told=seen.told,
         busy=f"{holder.who}: {holder.what}" if holder else "",
         stages=tuple(stages), shards=tuple(told), unexplained=tuple(lost),
-        groups=tuple(groups(told, lost, target or str(folder.path), words)),
+        groups=tuple(groups(told, lost, target, words)),
         flags=tuple(flags(told)),
         cpu=pace.spread(_all(one.cpu for one in done.values())),
         memory=pace.spread(_all(done[one.name].memory / one.memory_limit_mb for one in stages)),

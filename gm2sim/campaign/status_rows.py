@@ -180,6 +180,8 @@ class Status:
     Attributes
     ----------
     campaign, owner, description, folder, site : str
+    target : str
+        What names the campaign in commands.
     at, told : float
         When the ledger was asked, and when somebody last looked at files and queue for it.
     busy : str
@@ -215,6 +217,7 @@ class Status:
     description: str
     folder: str
     site: str
+    target: str
     at: float
     told: float
     busy: str

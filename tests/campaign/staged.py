@@ -234,6 +234,7 @@ def seen_like(draw: np.random.Generator, fills: int, muons: int, low: bool = Fal
 def afternoon(staged: Staged) -> Staged:
     """Three hours of work: nodes that were lost, a full disk, a flagged shard, all stages begun, some still to do."""
     staged.plan()
+    staged.clock.at += 120.0
     first = staged.waiting("raw", 32)
     low = "rate is 0.0899 +- 0.00025, expected 0.0918 to 0.1282"
     full = f"the disk is full at '{staged.folder.path}/raw/run15922/.gm2_run15922_00004.mid.part'"

@@ -101,14 +101,16 @@ def byte_words(number: float) -> str:
         if number < 1000.0:
             return f"{number:.3g} {unit}"
         number /= 1000.0
-    return f"{number:,.3g} PB"
+    return f"{amount(number)} PB"
 
 
 def amount(value: float) -> str:
-    """Three figures, thousands apart."""
+    """What is not negative in three figures, thousands apart."""
     if not math.isfinite(value):
         return "?"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if 0 < value < 0.001:
+        return "< 0.001"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def moment(time: float) -> str:

@@ -41,7 +41,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         reason = "no mpiexec beside this python: pip install 'gm2sim[mpi]'"
     if reason:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    with local.cluster() as environment:
+    with local.cluster(max(4, 2 * len(os.sched_getaffinity(0)))) as environment:
         threads = {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         for name, value in (environment | threads | {"PYTHONPATH": str(ROOT), "COLUMNS": "160"}).items():
             monkeypatch.setenv(name, value)

@@ -200,7 +200,8 @@ def survived(folder: Path, seed: int) -> Survived:
         made = sorted(path for path in (play.folder.path / "truth").rglob("*") if path.is_file())
         assert made == sorted(play.world.product(one) for one in play.shards)
         told = play.reasons()
-        assert [words for words in expected if not all(word in told for word in words)] == []
+        unnamed = [words for words in expected if not all(word in told for word in words)]
+        assert unnamed == [], unnamed
         return Survived(len(play.shards), len(expected), play.world.work / (FILLS * len(play.shards)))
 
 

@@ -23,6 +23,8 @@ _ELEMENT = re.compile(r" of job \S+ element \d+(?:: (?P<said>.*))?$")
 _JOB = re.compile(r"\bjob gm2\.\S+?(?= |:|;|,|\)|$)")
 _PATH = re.compile(r"'[^']*/[^']*'")
 _NAME = re.compile(r"\b(?:gm2_)?run\d{5,}(?:_\d{5,})?")
+_WAITS = re.compile(r"(?<=^waits for stage )('[^']*') of run \d+: \d+ of \d+ shards to go$")
+_PLACE = re.compile(r"^(at work|in the queue): job \S+, (?:number \S+|not yet submitted)")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
 _CHECK = re.compile(r"(?:^|; )(\w+) is ")  # as gm2sim.campaign.nearline words it
 
@@ -108,8 +110,8 @@ def groups(
     for (stage, state, kind), members in found.items():
         example, said = max(members, key=lambda pair: pair[0].row.ended)
         wrong = _is_fault(example.row)
-        if wrong and not said:
-            said = words(example.row)
+        if wrong and not said:  # what the kind leaves out of one of them
+            said = words(example.row) or (example.why if example.why != kind else "")
         listed.append(Group(stage, state, kind, len(members), example.row.name, said, command(example, target), wrong))
     return sorted(listed, key=lambda group: (not group.fault, -group.shards, group.stage, group.state, group.reason))
 
@@ -153,6 +155,7 @@ def apart(why: str) -> Fault:
         text, said = text[: found.start()], found["said"] or ""
         if text.count("(") > text.count(")"):
             text, said = f"{text})", said.removesuffix(")")
+    text = _PLACE.sub(r"\1", _WAITS.sub(r"\1", text))
     for pattern, instead in ((_JOB, "its job"), (_PATH, "'…'"), (_NAME, "run…"), (_NUMBER, "…")):
         text = pattern.sub(instead, text)
     return Fault(one_line(text, _LONGEST), said)

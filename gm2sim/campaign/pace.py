@@ -12,12 +12,14 @@ from gm2sim.campaign.rows import ShardRow
 from gm2sim.campaign.shard import State
 from gm2sim.campaign.status_rows import FINISHED, Disk, Left, Rate, Spread, StageStatus
 from gm2sim.campaign.tables import history, shards
+from gm2sim.campaign.timeline import Work, at_work
 
 Floats = NDArray[np.float64]
 HOUR_S = 3600.0
 _BINS = 24  # of the time since the first shard, to see how many ranks were at work
 _PERCENT = (5.0, 50.0, 95.0)
 _AHEAD = frozenset({State.WAITING, State.SUBMITTED, State.RUNNING})
+_LATE = _BINS // 4  # bins that tell how many ranks there have been of late
 _FEWEST = 3  # finished shards of a stage that a range is made of
 
 
@@ -43,15 +45,6 @@ class Measured(NamedTuple):
     def began(self) -> Floats:
         """When the last attempt began [s]."""
         return self.ended - self.wall_s
-
-
-class Work(NamedTuple):
-    """A rank at work on a shard: whose report says that it runs."""
-
-    stage: str
-    job: str
-    element: int
-    began: float
 
 
 def measured(rows: Iterable[ShardRow]) -> Measured:
@@ -94,35 +87,16 @@ def rates(done: Measured, disk_bytes: int, fills_done: int, at: float, live: boo
     return rate(done, per_fill, max(begin, end - HOUR_S), end), rate(done, per_fill, begin, end)
 
 
-def at_work(connection: Connection, number: int) -> list[Work]:
+def heard(connection: Connection, number: int) -> list[Work]:
     """Ranks at work, of those that have been heard."""
     told = (
-        select(shards.c.stage, history.c.job, history.c.element, func.max(history.c.began))
+        select(shards.c.stage, shards.c.name, history.c.job, history.c.element, func.max(history.c.began))
         .join(shards, shards.c.id == history.c.shard_id)
         .where(shards.c.campaign_id == number, shards.c.state == State.RUNNING.value, history.c.job == shards.c.job)
         .where(history.c.began.is_not(None))
-        .group_by(shards.c.id, shards.c.stage, history.c.job, history.c.element)
+        .group_by(shards.c.id, shards.c.stage, shards.c.name, history.c.job, history.c.element)
     )
-    return [Work(stage, job, element, began / 1e6) for stage, job, element, began in connection.execute(told)]
-
-
-def node_hours(connection: Connection, number: int, running: Iterable[Work], at: float) -> float:
-    """Time of nodes from the first report to the last of each element of each job; of one at work until now [h].
-
-    An element of a job is one node.
-    """
-    told = (
-        select(func.min(history.c.began), func.max(history.c.ended), history.c.job, history.c.element)
-        .join(shards, shards.c.id == history.c.shard_id)
-        .where(shards.c.campaign_id == number, history.c.began > 0)
-        .group_by(history.c.job, history.c.element)
-    )
-    going = {(one.job, one.element) for one in running}
-    seconds = 0.0
-    for began, ended, job, element in connection.execute(told):
-        end = at if (job, element) in going else ended / 1e6
-        seconds += max(0.0, end - began / 1e6)
-    return seconds / HOUR_S
+    return [Work(stage, name, job, place, began / 1e6) for stage, name, job, place, began in connection.execute(told)]
 
 
 def concurrency(done: Iterable[Measured], running: Sequence[Work], at: float) -> tuple[Floats, Floats]:
@@ -147,14 +121,7 @@ def concurrency(done: Iterable[Measured], running: Sequence[Work], at: float) ->
     end = at if running else float(ended.max())
     edges = np.linspace(float(begun.min()), max(end, float(begun.min()) + 1.0), _BINS + 1)
 
-    def until(times: Floats) -> Floats:
-        """Sum over all of the time behind it, at each edge."""
-        ordered = np.sort(times)
-        before = np.searchsorted(ordered, edges)
-        sums = np.concatenate([[0.0], np.cumsum(ordered - edges[0])])
-        return np.asarray(before * (edges - edges[0]) - sums[before])
-
-    return edges, np.diff(until(begun) - until(np.maximum(ended, begun))) / np.diff(edges)
+    return edges, at_work(begun, ended, edges)
 
 
 def left(
@@ -166,8 +133,8 @@ def left(
 ) -> Left:
     """How much longer what is not finished takes, with as many ranks as so far.
 
-    The range is that of the ranks at work over the time (5th to 95th percentile), of how well the time of a fill is
-    known (twice its standard error), and of how far the shards at work may have come (nothing to all).
+    The range is that of the ranks at work now, of late and on average, and of how well the time of a fill is known
+    (twice its standard error; for the longest shard, the 5th to 95th percentile).
     """
     ahead = [row for row in rows if row.state in _AHEAD]
     kept = sum(stage.states.get(state, 0) for stage in stages for state in (State.FAILED, State.HELD, State.CANCELLED))
@@ -178,39 +145,47 @@ def left(
     names = " and ".join(f"'{name}'" for name in unknown)
     known = [row for row in ahead if row.stage not in unknown]
     _, ranks = concurrency(done.values(), running, at)
-    busy = ranks[ranks > 0.5]
-    if not known or not len(busy):
+    if not known or not len(ranks):
         return Left(math.nan, math.nan, math.nan, f"not known before a shard of stage {names} is finished")
     if unknown:
         remark = "; ".join(filter(None, [remark, f"without stage {names}, of which nothing is finished yet"]))
-    low, best, high = _seconds(known, done, busy)
-    return Left(low, best, high, remark)
+    late = float(ranks[-_LATE:].mean())
+    often = [max(speed, 0.5) for speed in (late, float(ranks.mean()), float(len(running)) or late)]
+    begun = {(one.stage, one.shard): at - one.began for one in running}
+    low, best, high = (
+        max(sum(one.work for one in found) / speed, *(one.longest for one in found))
+        for found, speed in (
+            ([_stage_left(known, name, done, begun, which) for name in {row.stage for row in known}], speed)
+            for which, speed in ((-1, max(often)), (0, often[0]), (1, min(often)))
+        )
+    )
+    return Left(min(low, best), best, max(best, high), remark)
 
 
-def _seconds(ahead: Sequence[ShardRow], done: Mapping[str, Measured], ranks: Floats) -> tuple[float, float, float]:
-    work = {State.RUNNING: 0.0, State.WAITING: 0.0}
-    longest = variance = 0.0
-    for stage in dict.fromkeys(row.stage for row in ahead):
-        one = done[stage]
-        pace = float(one.wall_s.sum() / max(one.fills.sum(), 1.0))
-        of_stage = [row for row in ahead if row.stage == stage]
-        fills = {
-            state: float(sum(row.fills for row in of_stage if (row.state is State.RUNNING) == (state is State.RUNNING)))
-            for state in work
-        }
-        for state in work:
-            work[state] += pace * fills[state]
-        longest = max(longest, *(pace * row.fills for row in of_stage))
-        each = one.wall_s / np.maximum(one.fills, 1.0)
-        error = float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) >= _FEWEST else pace
-        variance += (error * sum(fills.values())) ** 2
-    few, now, many = np.percentile(ranks, _PERCENT)
-    room = 2.0 * math.sqrt(variance)
-    waiting, running = work[State.WAITING], work[State.RUNNING]
-    low = max(0.0, waiting - room) / many
-    best = max((waiting + 0.5 * running) / now, 0.5 * longest)
-    high = max((waiting + running + room) / few, longest)
-    return min(low, best), best, max(best, high)
+class _StageLeft(NamedTuple):
+    """Time of ranks that a stage still takes, and that of its longest shard [s]."""
+
+    work: float
+    longest: float
+
+
+def _stage_left(
+    ahead: Iterable[ShardRow],
+    stage: str,
+    done: Mapping[str, Measured],
+    begun: Mapping[tuple[str, str], float],
+    which: int,
+) -> _StageLeft:
+    """At best (-1), as likely as not (0), or at worst (1)."""
+    per_fill = done[stage].wall_s / np.maximum(done[stage].fills, 1.0)
+    mean = float(per_fill.mean())
+    error = float(per_fill.std(ddof=1) / math.sqrt(len(per_fill))) if len(per_fill) >= _FEWEST else 0.5 * mean
+    one_shard = float(np.percentile(per_fill, _PERCENT[1 + which]))
+    mine = [(row.fills, begun.get((row.stage, row.name), 0.0)) for row in ahead if row.stage == stage]
+    return _StageLeft(
+        sum(max(0.0, fills * max(0.0, mean + 2 * which * error) - since) for fills, since in mine),
+        max(max(0.0, fills * one_shard - since) for fills, since in mine),
+    )
 
 
 def bytes_of(disk: Disk | None, stage: str) -> int:

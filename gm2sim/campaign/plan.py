@@ -24,7 +24,7 @@ PLAN = "plan.json"
 """Name of the file in the campaign's folder."""
 FORMAT = 1
 _HOUR = 3600.0
-# Nodes of one kind differ, and the same one from day to day; and a core of another machine from this one. Best estimates.
+# Nodes of one kind differ, and cores of another machine from those of this one: best estimates.
 _NODES, _OTHER_MACHINE = 0.05, 0.25
 _SIGMAS = 2.0  # of the range
 
@@ -131,12 +131,12 @@ class Plan:
                 f"campaign '{self.campaign}' will write {self.files * left:.0f} files, and the disk or your quota has "
                 f"{room.files:.0f} left: make fewer subruns, or choose another 'folder'"
             )
-        if self.hours_left is not None and self.charged_hours is not None:
-            if self.charged_hours * left > self.hours_left:
-                raise ConfigError(
-                    f"campaign '{self.campaign}' will be charged {self.charged_hours * left:.3g} hours, and the account "
-                    f"has {self.hours_left:.3g} left: make it smaller, or choose another --account"
-                )
+        charged = (self.charged_hours or 0.0) * left
+        if self.hours_left is not None and charged > self.hours_left:
+            raise ConfigError(
+                f"campaign '{self.campaign}' will be charged {charged:.3g} hours, and the account has "
+                f"{self.hours_left:.3g} left: make it smaller, or choose another --account"
+            )
 
 
 def read_plan(folder: CampaignFolder, campaign: Campaign) -> Plan | None:

@@ -105,10 +105,12 @@ def byte_words(number: float) -> str:
 
 
 def amount(value: float) -> str:
-    """Three figures, thousands apart."""
+    """What is not negative in three figures, thousands apart."""
     if not math.isfinite(value):
         return "?"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if 0 < value < 0.001:
+        return "< 0.001"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def moment(time: float) -> str:

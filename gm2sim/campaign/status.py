@@ -42,6 +42,7 @@ from gm2sim.campaign.status_rows import (
     Unexplained,
 )
 from gm2sim.campaign.tables import audit, locks
+from gm2sim.campaign.timeline import Span, Work, nodes, states_over_time
 from gm2sim.text import one_line
 
 __all__ = [
@@ -59,6 +60,7 @@ def look(
     *,
     target: str = "",
     disk: bool = True,
+    history: bool = True,
     clock: Callable[[], float] = time.time,
 ) -> Status:
     """Count everything.
@@ -74,6 +76,8 @@ def look(
         What names the campaign in commands that are shown; the folder without.
     disk : bool
         See how large the files are, which asks for the size of each.
+    history : bool
+        Count states over time too.
     clock : callable
         Tells the time [s].
 
@@ -84,11 +88,17 @@ def look(
     ConfigError
         Without a name: there is no definition in the folder.
     """
-    name = name or read(folder.definition).name
+    name, target = name or read(folder.definition).name, target or str(folder.path)
     at = clock()
     seen = transact(ledger.engine, lambda connection: _Seen.of(connection, name, at))
     row = next(one for one in ledger.campaigns() if one.name == name)
     holder = ledger.holder(name)
+    timeline = None
+    if history:
+        timeline = transact(
+            ledger.engine,
+            lambda one: states_over_time(one, campaign_number(one, name), row.registered, at),
+        )
     on_disk = used(folder.path) if disk else None
     wanted = list(shards(row.definition))
     told, lost = explain(row.definition, wanted, seen.rows, {one.token: one for one in seen.jobs}, seen.live)
@@ -101,15 +111,16 @@ def look(
 
     return Status(
         campaign=name, owner=row.owner, description=row.definition.description, folder=str(folder.path),
-        site=row.definition.site, at=at, told=seen.told,
+        site=row.definition.site, target=target, at=at, told=seen.told,
         busy=f"{holder.who}: {holder.what}" if holder else "",
         stages=tuple(stages), shards=tuple(told), unexplained=tuple(lost),
-        groups=tuple(groups(told, lost, target or str(folder.path), words)),
+        groups=tuple(groups(told, lost, target, words)),
         flags=tuple(flags(told)),
         cpu=pace.spread(_all(one.cpu for one in done.values())),
         memory=pace.spread(_all(done[one.name].memory / one.memory_limit_mb for one in stages)),
         recent=_together(stages, "recent"), overall=_together(stages, "overall"),
-        node_hours=seen.node_hours, planned=planned, plan_remark=plan_remark, disk=on_disk,
+        nodes=tuple(seen.nodes), running=tuple(seen.running), timeline=timeline,
+        planned=planned, plan_remark=plan_remark, disk=on_disk,
         left=pace.left(stages, seen.rows, done, seen.running, at), jobs=tuple(seen.jobs),
     )  # fmt: skip
 
@@ -120,8 +131,8 @@ class _Seen(NamedTuple):
     rows: list[ShardRow]
     jobs: list[JobRow]
     live: set[str]
-    running: list[pace.Work]
-    node_hours: float
+    running: list[Work]
+    nodes: list[Span]
     told: float
 
     @classmethod
@@ -131,13 +142,13 @@ class _Seen(NamedTuple):
         live = {one.token for one in job_book.listed(connection, number) if one.live}
         rows = shard_book.listed(connection, number, None, None)
         jobs = job_book.listed(connection, number)
-        running = pace.at_work(connection, number)
-        hours = pace.node_hours(connection, number, running, at)
+        running = pace.heard(connection, number)
+        spans = nodes(connection, number, running, at)
         # Whoever looks takes the lock, also when nothing has changed.
         looked = connection.execute(select(locks.c.renewed).where(locks.c.campaign_id == number)).scalar() or 0
         written = connection.execute(select(func.max(audit.c.at)).where(audit.c.campaign_id == number)).scalar() or 0
         return cls(
-            rows, jobs, live | {one.token for one in jobs if one.live}, running, hours, max(looked, written) / 1e6
+            rows, jobs, live | {one.token for one in jobs if one.live}, running, spans, max(looked, written) / 1e6
         )
 
 

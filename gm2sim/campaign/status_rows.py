@@ -7,6 +7,7 @@ from typing import NamedTuple
 from gm2sim.campaign.definition import Kind
 from gm2sim.campaign.rows import JobRow, ShardRow
 from gm2sim.campaign.shard import State
+from gm2sim.campaign.timeline import Span, Timeline, Work
 
 FINISHED = (State.DONE, State.FLAGGED)
 """States whose files are there and verified."""
@@ -179,6 +180,8 @@ class Status:
     Attributes
     ----------
     campaign, owner, description, folder, site : str
+    target : str
+        What names the campaign in commands.
     at, told : float
         When the ledger was asked, and when somebody last looked at files and queue for it.
     busy : str
@@ -194,8 +197,12 @@ class Status:
         Of all stages; memory as share of the limit [1].
     recent, overall : Rate
         Fills and muons of the stages that simulate, bytes of all.
-    node_hours : float
-        From the first to the last report of each node of each job.
+    nodes : tuple of (float, float)
+        When each node of each job reported first and last [s].
+    running : tuple of Work
+        Ranks at work, of those that were heard.
+    timeline : Timeline or None
+        None where it was not asked for.
     planned : Planned or None
     plan_remark : str
         Why there is no plan.
@@ -210,6 +217,7 @@ class Status:
     description: str
     folder: str
     site: str
+    target: str
     at: float
     told: float
     busy: str
@@ -222,12 +230,19 @@ class Status:
     memory: Spread | None
     recent: Rate
     overall: Rate
-    node_hours: float
+    nodes: tuple[Span, ...]
+    running: tuple[Work, ...]
+    timeline: Timeline | None
     planned: Planned | None
     plan_remark: str
     disk: Disk | None
     left: Left
     jobs: tuple[JobRow, ...]
+
+    @property
+    def node_hours(self) -> float:
+        """Used so far, as far as reports tell."""
+        return sum(end - begin for begin, end in self.nodes) / 3600.0
 
     @property
     def expected(self) -> int:

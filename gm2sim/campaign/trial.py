@@ -203,8 +203,10 @@ def fit(samples: Sequence[Sample]) -> Cost:
     freedom = max(1, int(longest.sum()) - 1)
     scatter = (wall - parts @ times)[longest]
     typical = float(wall[longest].mean())
+    setup, each, per_fill, per_other = (float(value) for value in times)
+    bytes_each, bytes_per_fill, bytes_per_other = (float(value) for value in sizes)
     return Cost(
-        *(float(value) for value in times), *(float(value) for value in sizes),
+        setup, each, per_fill, per_other, bytes_each, bytes_per_fill, bytes_per_other,
         files_each=float(np.mean([one.files for one in samples])),
         spread=float(np.sqrt(np.sum(scatter**2) / freedom)) / typical if typical > 0 else 0.0,
         shards=len(samples), memory_mb=max(one.memory_mb for one in samples),

@@ -76,12 +76,12 @@ def watching(
     """
     slurm = slurm_here()
     status, _ = see(ledger, desk, target, slurm)
-    with Live(render(status), console=console or Console(), auto_refresh=False, vertical_overflow="visible") as live:
-        with suppress(KeyboardInterrupt):
-            while not over(status):
-                sleep(every)
-                status, _ = see(ledger, desk, target, slurm)
-                live.update(render(status), refresh=True)
+    shown = Live(render(status), console=console or Console(), auto_refresh=False, vertical_overflow="visible")
+    with suppress(KeyboardInterrupt), shown as live:
+        while not over(status):
+            sleep(every)
+            status, _ = see(ledger, desk, target, slurm)
+            live.update(render(status), refresh=True)
     return status
 
 

@@ -25,7 +25,8 @@ PLAN = "plan.json"
 FORMAT = 1
 _HOUR = 3600.0
 # Nodes of one kind differ, and cores of another machine from those of this one: best estimates.
-_NODES, _OTHER_MACHINE = 0.05, 0.25
+_NODES, _OTHER_MACHINE = 0.05, 0.2
+_CROWDED = 0.05  # waiting for the disk is not seen in the time of cores: best estimate
 _SIGMAS = 2.0  # of the range
 
 
@@ -274,17 +275,17 @@ def _muons(campaign: Campaign) -> float:
 def _range(trial: Trial, same_machine: bool) -> tuple[float, float]:
     """Factors from the best guess to its range: scatter of the trial's mean, and of machines."""
     mean = max((cost.spread / math.sqrt(max(1, cost.shards / 2)) for cost in trial.costs.values()), default=0.0)
-    width = _SIGMAS * math.hypot(mean, _NODES if same_machine else _OTHER_MACHINE / _SIGMAS)
-    idle = min((cost.busy for cost in trial.costs.values()), default=1.0)
-    # A machine that others use too is slower now than a node of our own will be.
-    return max(0.0, min(1.0, idle) * (1.0 - width) if idle < 1.0 else 1.0 - width), 1.0 + width
+    machines = _NODES if same_machine else _OTHER_MACHINE
+    width = _SIGMAS * math.hypot(mean, machines, _CROWDED if trial.crowded else 0.0)
+    return max(0.0, 1.0 - width), 1.0 + width
 
 
 def _how(trial: Trial, same_machine: bool) -> str:
     timed = sum(cost.shards for cost in trial.costs.values())
     text = f"{timed} short shards on {trial.ranks} rank{'s' if trial.ranks > 1 else ''} of this machine"
-    busy = min((cost.busy for cost in trial.costs.values()), default=1.0)
-    text += f", cores {100.0 * busy:.0f} % at work" if busy < 1.0 else ""
+    if trial.crowded:
+        busy = min((cost.busy for cost in trial.costs.values()), default=1.0)
+        text += f", by the time of its cores, of which others have left us {100.0 * busy:.0f} %"
     text += "" if same_machine else "; nodes of the site may be faster or slower"
     for stage, why in trial.failed.items():
         text += f"; stage {stage} is not counted: {why}"

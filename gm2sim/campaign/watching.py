@@ -1,5 +1,6 @@
 """Looking at a campaign, once or until it is over: files and queue first, then what the ledger says."""
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -117,7 +118,7 @@ def reporting(
 
     def once() -> tuple[Status, list[Path]]:
         status, _ = see(ledger, desk, target, slurm)
-        return status, _write(status, page, metrics)
+        return status, _write(status, page, metrics, math.ceil(every))
 
     status, written = once()
     with suppress(KeyboardInterrupt):
@@ -127,11 +128,11 @@ def reporting(
     return status, written
 
 
-def _write(status: Status, page: Path | None, metrics: Path | None) -> list[Path]:
+def _write(status: Status, page: Path | None, metrics: Path | None, every: int) -> list[Path]:
     from gm2sim.campaign import metrics as numbers
     from gm2sim.campaign import page as pages
 
-    written = [pages.write(status, page)] if page else []
+    written = [pages.write(status, page, refresh_s=every)] if page else []
     if metrics:
         numbers.write(status, metrics)
         written.append(metrics)

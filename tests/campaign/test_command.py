@@ -158,7 +158,7 @@ def test_what_was_deleted_is_found_and_made_again(office: Office) -> None:
     assert (code, "run00002_00001" in out, "is not there" in out) == (0, True, True)
     assert "3 shards wait: gm2sim campaign launch first.toml" in office.type("recover", "first.toml")[1]
     assert office.type("recover", "first.toml", "--json", "--kind", "consumed_status")[1].count('"shard"') == 3
-    assert "job 101: 1 shards of raw" in office.type("launch", "first.toml")[1]
+    assert "1 shards of raw in 1 elements" in office.type("launch", "first.toml")[1]
     assert "did you mean 'added_files'" in office.type("recover", "first.toml", "--kind", "added_file")[2]
 
 

@@ -101,7 +101,7 @@ def byte_words(number: float) -> str:
         if number < 1000.0:
             return f"{number:.3g} {unit}"
         number /= 1000.0
-    return f"{number:,.3g} PB"
+    return f"{amount(number)} PB"
 
 
 def amount(value: float) -> str:

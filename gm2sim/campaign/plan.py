@@ -214,7 +214,7 @@ def elements(
 
     The first launch knows no times and gives each rank one shard; later ones fill the time of a job.
     """
-    left = [_row(shard) for shard in shards]
+    left = [waiting(shard) for shard in shards]
     known: list[ShardRow] = []
     alone = campaign.model_copy(update={"stages": (stage.model_copy(update={"after": ()}),)})
     while left:
@@ -224,7 +224,7 @@ def elements(
         taken = {shard.name for shard in batch.shards}
         left = [row for row in left if row.name not in taken]
         longest = max(shard.fills for shard in shards)
-        known = [_timed(_row(shards[0]), longest, cost.seconds(longest, longest * trial.others_per_fill))]
+        known = [_timed(waiting(shards[0]), longest, cost.seconds(longest, longest * trial.others_per_fill))]
 
 
 def makespan(shards: Iterable[Shard], cost: Cost, others: float, ranks: int) -> float:
@@ -252,7 +252,7 @@ def _timed(row: ShardRow, fills: int, wall_s: float) -> ShardRow:
     return row._replace(fills=fills, wall_s=wall_s, state=State.DONE)
 
 
-def _row(shard: Shard) -> ShardRow:
+def waiting(shard: Shard) -> ShardRow:
     """A shard that waits, as the ledger tells of it."""
     return ShardRow(
         shard.stage, shard.run, shard.subrun, shard.name, shard.fills, State.WAITING, 0, "", "", 0.0, 0.0, 1, 0.0, 0.0,

@@ -53,6 +53,12 @@ def campaign_plan(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="follow the planned campaign through failing and preempted nodes")
     ] = False,
+    failures: Annotated[
+        float, typer.Option(metavar="R", min=0.0, help="of a node in an hour, for --simulate: an assumption")
+    ] = 0.01,
+    preemptions: Annotated[
+        float, typer.Option(metavar="R", min=0.0, help="of a node in an hour, for --simulate: an assumption")
+    ] = 0.02,
     as_json: Json = False,
 ) -> None:
     """Shards, node-hours with a range, terabytes and files, from a few short shards that are made and timed now.
@@ -71,7 +77,7 @@ def campaign_plan(
 
     desk = Desk.of(where)
     found, room = estimate(desk, desk.site(site, _said(account, qos, partition)), complain)
-    future = forecast(desk.campaign, found) if simulate else None
+    future = forecast(desk.campaign, found, failures=failures, preemptions=preemptions) if simulate else None
     if as_json:
         print_json(content(found) | ({"forecast": future.record()} if future else {}))
     else:

@@ -1,4 +1,7 @@
-"""Where a person acts on a campaign: its file or folder, its site, its ledger; and all that is seen to before a launch."""
+"""Where a person acts on a campaign: its file or folder, its site, its ledger.
+
+All that can be wrong is seen to before anything is submitted.
+"""
 
 import json
 import os
@@ -145,8 +148,8 @@ def check(desk: Desk, where: Site, slurm: Slurm | None = None) -> Ready:
     check_work(campaign, desk.folder)
     if campaign.software and not campaign.container and campaign.software != __version__:
         raise ConfigError(
-            f"campaign '{campaign.name}' wants gm2sim {campaign.software}, and this is {__version__}: install that one, "
-            "or change 'software'"
+            f"campaign '{campaign.name}' wants gm2sim {campaign.software}, and this is {__version__}: install that "
+            "one, or change 'software'"
         )
     refuse_container(where, campaign.container, campaign.software)
     memory = max(stage.memory_mb for stage in campaign.stages)

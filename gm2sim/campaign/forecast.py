@@ -25,7 +25,7 @@ from gpu.rng import FillKey, normals, uniforms
 _PURPOSE = 255  # of our random numbers: none of gpu.rng.Stage, whose numbers belong to simulated data
 _SHARD, _LIFE = 0, 1  # what a number is for: the time of a shard, the life of an element
 _BLOCK = 4096  # lives whose numbers are made at once
-_MOST_LIVES = 10_000_000
+_MOST_LIVES, _MOST_A_SHARD = 10_000, 10  # beyond which nothing gets on
 _HOUR = 3600.0
 _OF_THE_TIME = 0.7  # as launches fill the time of a job
 Floats = NDArray[np.float64]
@@ -327,7 +327,7 @@ class Simulation:
         """Two uniform numbers for the next life of an element."""
         place = self._lives % _BLOCK
         if place == 0:
-            if self._lives >= _MOST_LIVES:
+            if self._lives > _MOST_LIVES + _MOST_A_SHARD * len(self._work):
                 raise ConfigError("failures come faster than shards get done: make shards shorter, or fewer failures")
             numbers = np.arange(self._lives, self._lives + _BLOCK)
             self._luck = uniforms(FillKey(self._assumed.seed, self._number, _LIFE, 0), _PURPOSE, numbers)

@@ -24,8 +24,9 @@ PLAN = "plan.json"
 """Name of the file in the campaign's folder."""
 FORMAT = 1
 _HOUR = 3600.0
-# Nodes of one kind differ, and the same one from day to day; and a core of another machine from this one. Best estimates.
-_NODES, _OTHER_MACHINE = 0.05, 0.25
+# Nodes of one kind differ, and cores of another machine from those of this one: best estimates.
+_NODES, _OTHER_MACHINE = 0.05, 0.2
+_CROWDED = 0.05  # waiting for the disk is not seen in the time of cores: best estimate
 _SIGMAS = 2.0  # of the range
 
 
@@ -131,12 +132,12 @@ class Plan:
                 f"campaign '{self.campaign}' will write {self.files * left:.0f} files, and the disk or your quota has "
                 f"{room.files:.0f} left: make fewer subruns, or choose another 'folder'"
             )
-        if self.hours_left is not None and self.charged_hours is not None:
-            if self.charged_hours * left > self.hours_left:
-                raise ConfigError(
-                    f"campaign '{self.campaign}' will be charged {self.charged_hours * left:.3g} hours, and the account "
-                    f"has {self.hours_left:.3g} left: make it smaller, or choose another --account"
-                )
+        charged = (self.charged_hours or 0.0) * left
+        if self.hours_left is not None and charged > self.hours_left:
+            raise ConfigError(
+                f"campaign '{self.campaign}' will be charged {charged:.3g} hours, and the account has "
+                f"{self.hours_left:.3g} left: make it smaller, or choose another --account"
+            )
 
 
 def read_plan(folder: CampaignFolder, campaign: Campaign) -> Plan | None:
@@ -213,7 +214,7 @@ def elements(
 
     The first launch knows no times and gives each rank one shard; later ones fill the time of a job.
     """
-    left = [_row(shard) for shard in shards]
+    left = [waiting(shard) for shard in shards]
     known: list[ShardRow] = []
     alone = campaign.model_copy(update={"stages": (stage.model_copy(update={"after": ()}),)})
     while left:
@@ -223,7 +224,7 @@ def elements(
         taken = {shard.name for shard in batch.shards}
         left = [row for row in left if row.name not in taken]
         longest = max(shard.fills for shard in shards)
-        known = [_timed(_row(shards[0]), longest, cost.seconds(longest, longest * trial.others_per_fill))]
+        known = [_timed(waiting(shards[0]), longest, cost.seconds(longest, longest * trial.others_per_fill))]
 
 
 def makespan(shards: Iterable[Shard], cost: Cost, others: float, ranks: int) -> float:
@@ -251,7 +252,7 @@ def _timed(row: ShardRow, fills: int, wall_s: float) -> ShardRow:
     return row._replace(fills=fills, wall_s=wall_s, state=State.DONE)
 
 
-def _row(shard: Shard) -> ShardRow:
+def waiting(shard: Shard) -> ShardRow:
     """A shard that waits, as the ledger tells of it."""
     return ShardRow(
         shard.stage, shard.run, shard.subrun, shard.name, shard.fills, State.WAITING, 0, "", "", 0.0, 0.0, 1, 0.0, 0.0,
@@ -274,17 +275,17 @@ def _muons(campaign: Campaign) -> float:
 def _range(trial: Trial, same_machine: bool) -> tuple[float, float]:
     """Factors from the best guess to its range: scatter of the trial's mean, and of machines."""
     mean = max((cost.spread / math.sqrt(max(1, cost.shards / 2)) for cost in trial.costs.values()), default=0.0)
-    width = _SIGMAS * math.hypot(mean, _NODES if same_machine else _OTHER_MACHINE / _SIGMAS)
-    idle = min((cost.busy for cost in trial.costs.values()), default=1.0)
-    # A machine that others use too is slower now than a node of our own will be.
-    return max(0.0, min(1.0, idle) * (1.0 - width) if idle < 1.0 else 1.0 - width), 1.0 + width
+    machines = _NODES if same_machine else _OTHER_MACHINE
+    width = _SIGMAS * math.hypot(mean, machines, _CROWDED if trial.crowded else 0.0)
+    return max(0.0, 1.0 - width), 1.0 + width
 
 
 def _how(trial: Trial, same_machine: bool) -> str:
     timed = sum(cost.shards for cost in trial.costs.values())
     text = f"{timed} short shards on {trial.ranks} rank{'s' if trial.ranks > 1 else ''} of this machine"
-    busy = min((cost.busy for cost in trial.costs.values()), default=1.0)
-    text += f", cores {100.0 * busy:.0f} % at work" if busy < 1.0 else ""
+    if trial.crowded:
+        busy = min((cost.busy for cost in trial.costs.values()), default=1.0)
+        text += f", by the time of its cores, of which others have left us {100.0 * busy:.0f} %"
     text += "" if same_machine else "; nodes of the site may be faster or slower"
     for stage, why in trial.failed.items():
         text += f"; stage {stage} is not counted: {why}"

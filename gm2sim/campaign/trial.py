@@ -6,6 +6,7 @@ of the laser and pedestals (others). What is not in shards is the start of the j
 """
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ _EACH = 2  # shards of a rank in a trial: one with the tables to make, one witho
 _JOB = "trial"
 _MANY = 1000  # fills over which events are counted
 _PATIENCE_S = 7200.0
+_CROWD = 0.5  # processes beyond one a core
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Sample:
         On the disk.
     memory_mb : float
         Largest of its rank so far.
+    threads : int
+        Cores of its rank.
     """
 
     fills: int
@@ -62,6 +66,7 @@ class Sample:
     bytes: int = 0
     files: int = 0
     memory_mb: float = 0.0
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,8 @@ class Trial:
         That worked side by side.
     others_per_fill : float
         Events of other kinds.
+    crowded : bool
+        Others were at work on the machine: times are those of its cores, not of the clock.
     failed : dict of str to str
         Stages that so few fills are not enough for, and why.
     """
@@ -128,6 +135,7 @@ class Trial:
     start_s: float
     ranks: int
     others_per_fill: float
+    crowded: bool = False
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -136,7 +144,8 @@ def measure(
 ) -> Trial:
     """Make a few short shards of the first run in a temporary folder, twice as long ones too, and fit what they took.
 
-    A first shard that is not timed compiles what has to be compiled.
+    A first shard that is not timed compiles what has to be compiled. A node of a campaign is its own: where others are
+    at work on this machine, the time of its cores counts and not that of the clock.
 
     Parameters
     ----------
@@ -157,7 +166,8 @@ def measure(
     others = others_per_fill(campaign, run)
     samples: dict[str, list[Sample]] = {stage.name: [] for stage in campaign.stages}
     failed: dict[str, str] = {}
-    starts: list[float] = []
+    starts: list[tuple[float, float]] = []
+    crowded = False
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".trial-", dir=place) as name:
         note("a first fill, which is not timed")
@@ -176,8 +186,10 @@ def measure(
                 samples[stage.name] += part.make(stage)
             starts += part.starts
             failed |= part.failed
-    costs = {stage: fit(found) for stage, found in samples.items() if stage not in failed}
-    return Trial(costs, float(np.mean(starts)), farming.ranks, others, failed)
+            crowded = crowded or os.getloadavg()[0] > len(os.sched_getaffinity(0)) + _CROWD
+    costs = {stage: fit(found, cores=crowded) for stage, found in samples.items() if stage not in failed}
+    # Ranks that wait for others do so at full speed: the least is the start.
+    return Trial(costs, min(pair[crowded] for pair in starts), farming.ranks, others, crowded, failed)
 
 
 def others_per_fill(campaign: Campaign, run: Run) -> float:
@@ -187,9 +199,16 @@ def others_per_fill(campaign: Campaign, run: Run) -> float:
     return sum(1 for _ in events(config, 0)) / config.run.fills - 1.0
 
 
-def fit(samples: Sequence[Sample]) -> Cost:
-    """Times and sizes of shards as sums of parts, none of them negative (least squares)."""
-    wall = np.array([one.wall_s for one in samples])
+def fit(samples: Sequence[Sample], *, cores: bool = False) -> Cost:
+    """Times and sizes of shards as sums of parts, none of them negative (least squares).
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    cores : bool
+        Times of the cores, not of the clock.
+    """
+    wall = np.array([one.cpu_s / one.threads if cores else one.wall_s for one in samples])
     size = np.array([float(one.bytes) for one in samples])
     first, fills, others = (
         np.array([float(getattr(one, name)) for one in samples]) for name in ("first", "fills", "others")
@@ -203,12 +222,14 @@ def fit(samples: Sequence[Sample]) -> Cost:
     freedom = max(1, int(longest.sum()) - 1)
     scatter = (wall - parts @ times)[longest]
     typical = float(wall[longest].mean())
+    setup, each, per_fill, per_other = (float(value) for value in times)
+    bytes_each, bytes_per_fill, bytes_per_other = (float(value) for value in sizes)
     return Cost(
-        *(float(value) for value in times), *(float(value) for value in sizes),
+        setup, each, per_fill, per_other, bytes_each, bytes_per_fill, bytes_per_other,
         files_each=float(np.mean([one.files for one in samples])),
         spread=float(np.sqrt(np.sum(scatter**2) / freedom)) / typical if typical > 0 else 0.0,
         shards=len(samples), memory_mb=max(one.memory_mb for one in samples),
-        busy=float(sum(one.cpu_s for one in samples) / wall.sum()) if wall.sum() > 0 else 1.0,
+        busy=sum(one.cpu_s / one.threads for one in samples) / max(1e-9, sum(one.wall_s for one in samples)),
     )  # fmt: skip
 
 
@@ -222,7 +243,7 @@ class _Part:
         self._campaign = campaign.model_copy(update={"slices": (only,)})
         self._run = runs(self._campaign)[0]
         self._folder, self._farming = CampaignFolder(folder), farming
-        self.starts: list[float] = []
+        self.starts: list[tuple[float, float]] = []  # by the clock, and by the cores
         self.failed: dict[str, str] = {}
         write_definition(self._campaign, self._folder)
 
@@ -234,9 +255,9 @@ class _Part:
             return []
         shards = list(shards_of(stage, self._run))
         files = self._files(stage)
-        begin = time.perf_counter()
+        begin, cores = time.perf_counter(), _children_s()
         said = self._job(stage, shards)
-        wall = time.perf_counter() - begin
+        wall, cores = time.perf_counter() - begin, _children_s() - cores
         reports = [self._report(shard) for shard in shards]
         wrong = [one.reason for one in reports if one is not None and one.state not in GOOD]
         if wrong or None in reports:
@@ -246,7 +267,8 @@ class _Part:
         by_rank: dict[int, float] = {}
         for report in told:
             by_rank[report.rank] = by_rank.get(report.rank, 0.0) + report.wall_s
-        self.starts.append(max(0.0, wall - max(by_rank.values())))
+        cores = (cores - sum(report.cpu_s for report in told)) / self._farming.ranks / self._farming.threads
+        self.starts.append((max(0.0, wall - max(by_rank.values())), max(0.0, cores)))
         new = (self._files(stage) - files) / len(shards)
         return list(self._samples(stage, shards, told, new))
 
@@ -280,6 +302,7 @@ class _Part:
             yield Sample(
                 fills, counted - fills, report.began == first[report.rank], report.wall_s, report.cpu_s,
                 sum(int(facts["size"]) for facts in report.files.values()), round(files), report.peak_memory_mb,
+                report.threads,
             )  # fmt: skip
 
     def _report(self, shard: Shard) -> Report | None:
@@ -294,6 +317,12 @@ class _Part:
         places = (path / stage.name, path / "shards" / stage.name, path / "nearline" / stage.name)
         found = (one for place in places for one in place.rglob("*") if one.is_file())
         return sum(1 for _ in islice(found, _MANY))
+
+
+def _children_s() -> float:
+    """Time of cores that finished processes of ours have taken [s]."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def serial(threads: int = 1) -> Farming:

@@ -1,5 +1,6 @@
 """Looking at a campaign, once or until it is over: files and queue first, then what the ledger says."""
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -76,12 +77,12 @@ def watching(
     """
     slurm = slurm_here()
     status, _ = see(ledger, desk, target, slurm)
-    with Live(render(status), console=console or Console(), auto_refresh=False, vertical_overflow="visible") as live:
-        with suppress(KeyboardInterrupt):
-            while not over(status):
-                sleep(every)
-                status, _ = see(ledger, desk, target, slurm)
-                live.update(render(status), refresh=True)
+    shown = Live(render(status), console=console or Console(), auto_refresh=False, vertical_overflow="visible")
+    with suppress(KeyboardInterrupt), shown as live:
+        while not over(status):
+            sleep(every)
+            status, _ = see(ledger, desk, target, slurm)
+            live.update(render(status), refresh=True)
     return status
 
 
@@ -117,7 +118,7 @@ def reporting(
 
     def once() -> tuple[Status, list[Path]]:
         status, _ = see(ledger, desk, target, slurm)
-        return status, _write(status, page, metrics)
+        return status, _write(status, page, metrics, math.ceil(every))
 
     status, written = once()
     with suppress(KeyboardInterrupt):
@@ -127,11 +128,11 @@ def reporting(
     return status, written
 
 
-def _write(status: Status, page: Path | None, metrics: Path | None) -> list[Path]:
+def _write(status: Status, page: Path | None, metrics: Path | None, every: int) -> list[Path]:
     from gm2sim.campaign import metrics as numbers
     from gm2sim.campaign import page as pages
 
-    written = [pages.write(status, page)] if page else []
+    written = [pages.write(status, page, refresh_s=every)] if page else []
     if metrics:
         numbers.write(status, metrics)
         written.append(metrics)

@@ -68,11 +68,13 @@ class Staged:
         A catalogue without campaigns.
     path : Path
         The campaign's folder to be.
+    shown : Path, optional
+        How reasons name it.
     """
 
-    def __init__(self, engine: Engine, path: Path, campaign: Campaign | None = None) -> None:
+    def __init__(self, engine: Engine, path: Path, shown: Path | None = None) -> None:
         self.folder, self.clock = CampaignFolder(path), Clock()
-        self.campaign = campaign or definition(path)
+        self.campaign, self.shown = definition(path), shown or path
         self.ledger = Ledger(engine, "alice")
         self.draw = np.random.default_rng(7)
         self.jobs = 0
@@ -237,7 +239,7 @@ def afternoon(staged: Staged) -> Staged:
     staged.clock.at += 120.0
     first = staged.waiting("raw", 32)
     low = "rate is 0.0899 +- 0.00025, expected 0.0918 to 0.1282"
-    full = f"the disk is full at '{staged.folder.path}/raw/run15922/.gm2_run15922_00004.mid.part'"
+    full = f"the disk is full at '{staged.shown}/raw/run15922/.gm2_run15922_00004.mid.part'"
     staged.job(
         first,
         lost={2: (1500.0, "NODE_FAIL", "slurmstepd: error: *** STEP 2417813.0 ON nid004102 CANCELLED ***")},

@@ -4,7 +4,7 @@ import hashlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import psutil
@@ -152,13 +152,13 @@ class Pulled:
             self.hurry()
             time.sleep(0.3)
 
-    def at_work(self, token: str, element: int | None = None) -> int:
-        """Wait until an element of a job has shards in hand: which one."""
+    def at_work(self, token: str, elements: Collection[int] = range(100)) -> int:
+        """Wait until one of some elements of a job has shards in hand: which one."""
         end = time.monotonic() + PATIENCE_S
         due = 0.0
         while True:
             for report in filter(None, map(self._report, self.shards)):
-                if report.job == token and element in (None, report.element) and self._in_hand(report):
+                if report.job == token and report.element in elements and self._in_hand(report):
                     return report.element
             assert time.monotonic() < end, (self.look(), self.history())
             if time.monotonic() > due:

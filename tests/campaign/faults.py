@@ -116,8 +116,8 @@ class Faults:
     def completed_without_files(self) -> list[str] | None:
         """Slurm says COMPLETED, but what its ranks wrote never reached the disk."""
         told = self._end("COMPLETED", "all done")
-        # Slurm may forget the job before anybody has looked: the last words are there all the same.
-        return told and ["COMPLETED without its files", f"{told[1]}: all done"]
+        # Slurm may forget the job before anybody has looked, and an earlier life may have had more telling last words.
+        return told and ["COMPLETED without its files", f"of job {told[1]}"]
 
     def sbatch_refused(self) -> list[str] | None:
         with self.play.fake.state() as state:

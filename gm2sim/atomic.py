@@ -123,7 +123,7 @@ def check_seal(text: str, content: Mapping[str, Any]) -> None:
     ValueError
         It does not hold, or is not there.
     """
-    told = str(content.get(SEAL))
+    told = content.get(SEAL)
     end = f',\n  "{SEAL}": "{told}"\n}}\n'
     # The text without its last entry, as sealed() has made the sum: to write it anew takes far longer.
     if text.endswith(end) and hashlib.sha256(f"{text[: -len(end)]}\n}}".encode()).hexdigest() == told:

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from gm2sim import cli_transfer
 from gm2sim.cli_options import Json, print_json, show
 
 campaign_app = typer.Typer(help="Make many runs on a cluster, and lose none of them.", no_args_is_help=True)
+cli_transfer.add_to(campaign_app)
 
 Where = Annotated[
     Path, typer.Argument(metavar="CAMPAIGN", help="its TOML file, or the folder that it was launched into")

@@ -47,8 +47,9 @@ SlurmctldTimeout=600
 SlurmdTimeout=600
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1 \
-RealMemory=8000 State=UNKNOWN
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1 \\
+RealMemory=8000 Feature=cpu,gpu Gres=gpu:{gpus} State=UNKNOWN
 DefMemPerCPU=50
 PartitionName=debug Nodes={host} Default=YES MaxTime=60 State=UP
 """
@@ -61,8 +62,8 @@ def missing() -> str:
 
 
 @contextmanager
-def cluster(cpus: int = 4) -> Iterator[dict[str, str]]:
-    """Start a Slurm; gives the environment that its commands need."""
+def cluster(cpus: int = 4, gpus: int = 0) -> Iterator[dict[str, str]]:
+    """Start a Slurm; gives the environment that its commands need. GPUs are only counted, there need not be any."""
     folder = Path(tempfile.mkdtemp(prefix="gm2sim-slurm-"))
     environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _PLACES}
     try:
@@ -72,7 +73,10 @@ def cluster(cpus: int = 4) -> Iterator[dict[str, str]]:
         (folder / "munge.key").chmod(0o400)
         folder.chmod(0o755)
         host = socket.gethostname().partition(".")[0]
-        values = {"host": host, "user": pwd.getpwuid(os.getuid()).pw_name, "folder": folder, "cpus": cpus}
+        values = {"host": host, "user": pwd.getpwuid(os.getuid()).pw_name, "folder": folder, "cpus": cpus, "gpus": gpus}
+        for number in range(gpus):
+            (folder / f"gpu{number}").touch()
+        (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-{gpus - 1}]\n" if gpus else "")
         (folder / "slurm.conf").write_text(_SETTINGS.format(controller=_port(), node=_port(), **values))
         with ExitStack() as daemons:
             munge = [f"--{name}-file={folder / name}" for name in ("pid", "log", "seed")]

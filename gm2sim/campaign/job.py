@@ -10,9 +10,10 @@ import json
 import re
 import secrets
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -43,7 +44,8 @@ class Farming:
     command : tuple of str
         Starts the ranks, up to and with ``python -m mpi4py -m gm2sim``.
     template : str
-        Name in nersc/templates.
+        Name in nersc/templates: ``cpu_farm``, ``gpu_farm`` and ``preempt`` start ranks, ``array`` one process (its
+        command has no launcher, ``ranks`` is 1).
     options : tuple of str
         More options of sbatch, one each.
     setup : tuple of str
@@ -52,6 +54,12 @@ class Farming:
         How long before its time is over a job is asked to leave [s].
     longest_array : int
         Most elements of one job.
+    gpus : tuple of int
+        GPUs of a node in the order of its ranks, so that each rank gets the one nearest to its cores.
+    wait_s : int
+        How long a script that may be preempted waits for Slurm to put its job back [s].
+    by_kind : mapping
+        Another way for the stages of some kinds ("simulate", "reconstruct", "report").
     """
 
     ranks: int
@@ -62,6 +70,13 @@ class Farming:
     setup: tuple[str, ...] = ()
     leave_s: int = 300
     longest_array: int = 1000
+    gpus: tuple[int, ...] = ()
+    wait_s: int = 600
+    by_kind: Mapping[str, "Farming"] = field(default_factory=dict)
+
+    def of(self, kind: str) -> "Farming":
+        """How a node works on stages of a kind."""
+        return self.by_kind.get(kind, self)
 
 
 def new_token(campaign: str, stage: str) -> str:
@@ -106,11 +121,15 @@ def make_folder(
     ]
     write_text(here / ELEMENTS, "".join(f"{line}\n" for line in lines))
     command = (*farming.command, "campaign", "work", str(folder.path.absolute()), "--job", token)
+    if farming.gpus:
+        command += ("--backend", "gpu")  # a node whose GPUs cannot be used fails instead of computing slowly
     write_text(
         here / SCRIPT,
-        _templates().get_template(farming.template).render(
+        rendered(
+            farming.template,
             token=token, elements=len(elements), nodes=nodes, time=time, ranks=farming.ranks, threads=farming.threads,
             leave_s=farming.leave_s, options=farming.options, setup=farming.setup, command=command, restarts=_RESTARTS,
+            gpus=farming.gpus, wait_s=farming.wait_s,
         ),
     )  # fmt: skip
     return here / SCRIPT
@@ -166,6 +185,19 @@ def last_line(folder: CampaignFolder, token: str, index: int) -> str:
         return ""
     telling = [line for line in lines if _TELLING.search(line)]
     return one_line((telling or lines or [""])[-1], _LONGEST_LINE)
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A script from its template; every value that the template names must be given.
+
+    Parameters
+    ----------
+    template : str
+        Name in nersc/templates.
+    values
+        Lists of words become one line of shell with the filter ``shell``.
+    """
+    return _templates().get_template(template).render(**values)
 
 
 def _templates() -> Environment:

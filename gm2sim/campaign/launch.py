@@ -173,10 +173,11 @@ def plan(
         if not shards or free <= 0:
             continue
         shards.sort(key=lambda shard: -shard.fills)  # equal ones stay in order
-        count = waves or _waves(pace.get(stage.name, 0.0) * shards[0].fills, seconds(stage.time) - farming.leave_s)
+        node = farming.of(stage.kind)
+        count = waves or _waves(pace.get(stage.name, 0.0) * shards[0].fills, seconds(stage.time) - node.leave_s)
         # As many nodes as are free rather than many waves on few.
-        size = farming.ranks * max(1, min(count, ceil(len(shards) / (farming.ranks * free))))
-        elements = [shards[begin : begin + size] for begin in range(0, len(shards), size)][: farming.longest_array]
+        size = node.ranks * max(1, min(count, ceil(len(shards) / (node.ranks * free))))
+        elements = [shards[begin : begin + size] for begin in range(0, len(shards), size)][: node.longest_array]
         batches.append(Batch(stage.name, elements, min(free, len(elements))))
         free -= batches[-1].nodes
     return batches
@@ -235,8 +236,9 @@ def _submit(
 ) -> None:
     """Intent, sbatch, note: in this order."""
     token = job.new_token(campaign.name, batch.stage)
-    time = campaign.stage(batch.stage).time
-    script = job.make_folder(folder, token, batch.elements, farming, time=time, nodes=batch.nodes)
+    stage = campaign.stage(batch.stage)
+    node = farming.of(stage.kind)
+    script = job.make_folder(folder, token, batch.elements, node, time=stage.time, nodes=batch.nodes)
     ledger.begin_job(campaign.name, token, batch.stage, [shard.name for shard in batch.shards], batch.nodes)
     try:
         number = slurm.submit(script, token)

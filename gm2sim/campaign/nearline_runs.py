@@ -50,11 +50,11 @@ def by_run(folder: CampaignFolder, shards: Iterable[Shard], kept: Path) -> list[
     groups: dict[tuple[str, int], list[Shard]] = defaultdict(list)
     for shard in shards:
         groups[shard.stage, shard.run].append(shard)
-    there = {stage: _listed(folder, mine[0]) for (stage, _), mine in groups.items()}
+    there = {stage: _listed(folder, stage) for stage in {stage for stage, _ in groups}}
     before = _read(kept)
     found, entries = [], {}
     for (stage, run), mine in groups.items():
-        names = [name for name in (folder.nearline(shard).name for shard in mine) if name in there[stage]]
+        names = [name for name in (f"{shard.name}.json" for shard in mine) if name in there[stage]]
         if not names:
             continue
         key, made_of = f"{stage}/{run}", _digest((name, *there[stage][name]) for name in sorted(names))
@@ -79,10 +79,10 @@ def _entry(made_of: str, looks: Iterable[Nearline | None]) -> dict[str, Any]:
     return {"of": made_of, "shards": len(parts), "seen": seen}
 
 
-def _listed(folder: CampaignFolder, shard: Shard) -> Mapping[str, tuple[int, int]]:
+def _listed(folder: CampaignFolder, stage: str) -> Mapping[str, tuple[int, int]]:
     """Files of a stage, with when they were written and their sizes."""
     found = {}
-    with suppress(OSError), os.scandir(folder.nearline(shard).parent) as entries:
+    with suppress(OSError), os.scandir(folder.nearline(Shard(stage, 0, 0)).parent) as entries:
         for entry in entries:
             with suppress(OSError):
                 facts = entry.stat()

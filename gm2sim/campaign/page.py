@@ -22,7 +22,7 @@ from gm2sim.atomic import again, temporary_name, write_text
 from gm2sim.campaign import screen
 from gm2sim.campaign.explained import command
 from gm2sim.campaign.folder import CampaignFolder
-from gm2sim.campaign.nearline_runs import RunSeen, by_run
+from gm2sim.campaign.nearline_runs import by_run
 from gm2sim.campaign.page_figures import figures
 from gm2sim.campaign.shard import Shard, State
 from gm2sim.campaign.stages import REPORT
@@ -266,6 +266,3 @@ def _cell(value: object) -> object:
         return value
     text = one_line(value)
     return f"'{text}" if text.startswith(_FORMULAS) else text
-
-
-__all__ = ["INDEX", "RunSeen", "write"]

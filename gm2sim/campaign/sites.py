@@ -56,7 +56,7 @@ class Site(Section):
     threads_per_core: int = Field(1, ge=1, le=8, description="that the hardware runs at once")
     ranks: int = Field(0, ge=0, le=4096, description="ranks of a node; 0: one a core")
     memory_gb: float = Field(0.0, ge=0, description="of a node; 0: not known")
-    gpus: int = Field(0, ge=0, le=64, description="of a node; each rank uses one")
+    gpus: tuple[int, ...] = Field((), max_length=64, description="of a node, in the order of its ranks: nearest first")
     scratch: Line | None = Field(None, description="where campaigns lie unless they say otherwise: $SCRATCH")
     launcher: tuple[Line, ...] = Field(min_length=1, description="starts the ranks; {ranks} stands for their number")
     container: tuple[Line, ...] = Field((), description="put before python; {image} and {folder} stand for them")
@@ -137,6 +137,7 @@ class Site(Section):
             ranks=ranks, threads=max(1, cores // ranks),
             command=(*launcher, *inside, python, "-m", "mpi4py", "-m", "gm2sim"), template=self.template,
             options=(*told, *self.options), setup=self.setup, leave_s=self.leave_s, longest_array=self.longest_array,
+            gpus=self.gpus,
         )  # fmt: skip
 
     def require_launcher(self) -> None:

@@ -12,6 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ from gm2sim.campaign.status_rows import (
     Unexplained,
 )
 from gm2sim.campaign.tables import audit, locks
-from gm2sim.campaign.timeline import Span, Work, nodes, states_over_time
+from gm2sim.campaign.timeline import Span, Timeline, Work, nodes, states_over_time
 from gm2sim.text import one_line
 
 __all__ = [
@@ -93,33 +94,23 @@ def look(
     seen = transact(ledger.engine, lambda connection: _Seen.of(connection, name, at))
     row = next(one for one in ledger.campaigns() if one.name == name)
     holder = ledger.holder(name)
-    timeline = None
-    if history:
-        timeline = transact(
-            ledger.engine,
-            lambda one: states_over_time(one, campaign_number(one, name), row.registered, at),
-        )
     on_disk = used(folder.path) if disk else None
     wanted = list(shards(row.definition))
     told, lost = explain(row.definition, wanted, seen.rows, {one.token: one for one in seen.jobs}, seen.live)
     expected = Counter(shard.stage for shard in wanted)
     stages, done = _stages(row.definition, expected, told, on_disk, at, bool(seen.live))
     planned, plan_remark = read_plan(folder.path / PLAN)
-
-    def words(one: ShardRow) -> str:
-        return _last_words(ledger, folder, name, one)
-
     return Status(
         campaign=name, owner=row.owner, description=row.definition.description, folder=str(folder.path),
         site=row.definition.site, target=target, at=at, told=seen.told,
         busy=f"{holder.who}: {holder.what}" if holder else "",
         stages=tuple(stages), shards=tuple(told), unexplained=tuple(lost),
-        groups=tuple(groups(told, lost, target, words)),
-        flags=tuple(flags(told)),
+        groups=tuple(groups(told, lost, target, partial(_last_words, ledger, folder, name))), flags=tuple(flags(told)),
         cpu=pace.spread(_all(one.cpu for one in done.values())),
         memory=pace.spread(_all(done[one.name].memory / one.memory_limit_mb for one in stages)),
         recent=_together(stages, "recent"), overall=_together(stages, "overall"),
-        nodes=tuple(seen.nodes), running=tuple(seen.running), timeline=timeline,
+        nodes=tuple(seen.nodes), running=tuple(seen.running),
+        timeline=_timeline(ledger, name, row.registered, at) if history else None,
         planned=planned, plan_remark=plan_remark, disk=on_disk,
         left=pace.left(stages, seen.rows, done, seen.running, at), jobs=tuple(seen.jobs),
     )  # fmt: skip
@@ -150,6 +141,12 @@ class _Seen(NamedTuple):
         return cls(
             rows, jobs, live | {one.token for one in jobs if one.live}, running, spans, max(looked, written) / 1e6
         )
+
+
+def _timeline(ledger: Ledger, name: str, begin: float, at: float) -> Timeline:
+    return transact(
+        ledger.engine, lambda one: states_over_time(one, campaign_number(one, name), begin, at)
+    )  # fmt: skip
 
 
 def read_plan(path: Path) -> tuple[Planned | None, str]:

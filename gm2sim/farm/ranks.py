@@ -8,6 +8,7 @@ from gm2sim.errors import ConfigError
 
 # What the common launchers tell each process about the size of its job.
 _SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+_STEP = "SLURM_STEP_NUM_TASKS"  # inside srun, whichever MPI; one task may be a shell that a person types in
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Ranks:
 
 def launched() -> int:
     """Processes that an MPI launcher says it has started together; 1 without one."""
-    return max((int(os.environ.get(name, "1") or 1) for name in _SIZE_VARIABLES), default=1)
+    return max(int(os.environ.get(name, "1") or 1) for name in (*_SIZE_VARIABLES, _STEP))
 
 
 def ranks() -> Ranks:

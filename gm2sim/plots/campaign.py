@@ -101,17 +101,17 @@ def efficiency(cpu: Mapping[str, Floats], memory: Mapping[str, Floats], limits: 
     left, right = plot.subplots(1, 2)
     dress(left, "CPU time / time of its cores [%]", "shards")
     dress(right, "largest memory of a rank [MB]", "shards")
-    top = max([*limits.values(), *(float(values.max()) for values in memory.values())])
-    columns: dict[str, Floats] = {}
+    top = 1.05 * max([*limits.values(), *(float(values.max()) for values in memory.values())])
+    # Clocks may find cores a little more than busy.
+    shares = np.linspace(0, max(100.0, *(float(values.max()) for values in cpu.values())), 41)
+    megabytes = np.linspace(0, top, 41)
+    columns: dict[str, Floats] = {"CPU from [%]": shares[:-1], "memory from [MB]": megabytes[:-1]}
     for (name, values), colour in zip(cpu.items(), PALETTE * 8, strict=False):
-        # Cores may be a little more than busy, as clocks go.
-        bins = np.linspace(0, max(100.0, float(values.max())), 41)
-        _histogram(left, values, bins, colour, name)
-        _histogram(right, memory[name], np.linspace(0, 1.05 * top, 41), colour, name)
+        columns[f"{name} by CPU"] = _histogram(left, values, shares, colour, name)
+        columns[f"{name} by memory"] = _histogram(right, memory[name], megabytes, colour, name)
         right.axvline(limits[name], color=colour, linewidth=1.0, linestyle="--")
-        columns |= {f"{name} CPU [%]": values, f"{name} memory [MB]": memory[name]}
     legend(left)
-    right.set_xlim(0, 1.05 * top)
+    right.set_xlim(0, top)
     words = "; ".join(
         f"{name}: median {np.median(values):.1f} %, {np.median(memory[name]):.0f} MB of {limits[name]:.0f} MB"
         for name, values in cpu.items()
@@ -212,10 +212,11 @@ def spectra(energy_edges: Floats, energy: Sequence[int], step: float, time: Sequ
     return plot
 
 
-def _histogram(axes: Axes, values: Floats, bins: Floats, colour: str, name: str) -> None:
+def _histogram(axes: Axes, values: Floats, bins: Floats, colour: str, name: str) -> Floats:
     counts, edges = np.histogram(values, bins=bins)
     axes.stairs(counts, edges, color=colour, fill=True, alpha=0.3)
     axes.stairs(counts, edges, color=colour, linewidth=1.2, label=label(name))
+    return counts.astype(float)
 
 
 def _outside(axes: Axes) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from gm2sim.campaign.definition import Campaign
+from gm2sim.campaign.folder import CampaignFolder
+from gm2sim.campaign.job import make_folder
 from gm2sim.campaign.limits import Limits, limits, refuse_container, refuse_longer_jobs, room
+from gm2sim.campaign.shard import Shard
 from gm2sim.campaign.sites import Site, site, sites
 from gm2sim.errors import ConfigError
 
@@ -50,6 +53,18 @@ def test_each_shipped_site_puts_a_node_to_work(name: str, tmp_path: Path) -> Non
     assert farming.command[-4:] == ("-m", "mpi4py", "-m", "gm2sim")
     assert {"--account=m0000", "--qos=regular"} <= set(farming.options)
     assert not any("{" in word for word in farming.command)
+
+
+@pytest.mark.parametrize("name", ["local", "perlmutter-cpu", "perlmutter-gpu"])
+def test_each_shipped_site_has_its_script(name: str, tmp_path: Path) -> None:
+    one = site(name).with_said(PERLMUTTER)
+    elements = [[Shard("raw", 1, 0, 4)]]
+    text = make_folder(
+        CampaignFolder(tmp_path), "job", elements, one.farming(), time="01:00:00", nodes=1
+    ).read_text()  # fmt: skip
+    assert "#SBATCH --account=m0000\n" in text
+    assert f"#SBATCH --cpus-per-task={one.farming().threads}\n" in text
+    assert ("CUDA_VISIBLE_DEVICES=3,2,1,0" in text) == bool(one.gpus)
 
 
 def test_no_limit_of_a_queue_and_no_charge_is_written_down() -> None:

@@ -48,7 +48,7 @@ SlurmdTimeout=600
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1 \\
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1 \
 RealMemory=8000 Feature=cpu,gpu Gres=gpu:{gpus} State=UNKNOWN
 DefMemPerCPU=50
 PartitionName=debug Nodes={host} Default=YES MaxTime=60 State=UP

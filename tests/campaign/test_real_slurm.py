@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -126,20 +127,18 @@ def full(folder: Path) -> Iterator[None]:
 
 def restart_the_database(pulled: Pulled, address: str) -> None:
     """The manager looks while the server is killed and comes back; where there is none, while the file is locked."""
-    from sqlalchemy import text
-
     if address.startswith("postgresql"):
         back = threading.Thread(target=postgres.restart, args=(address,))
         back.start()
         while back.is_alive():
             pulled.look()
     else:
-        with opened(address) as other, other.connect() as connection:
-            connection.execute(text("BEGIN EXCLUSIVE"))
-            release = threading.Timer(1.0, connection.rollback)
-            release.start()
-            pulled.look()
-            release.join()
+        other = sqlite3.connect(address, check_same_thread=False, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        release = threading.Timer(1.0, other.close)
+        release.start()
+        pulled.look()
+        release.join()
     pulled.look()
 
 

@@ -1,6 +1,6 @@
 """Ranks of a node that start together: one process reads the program and makes the tables, the others are its copies.
 
-    mpiexec -n 64 python -m gm2sim.together run run1a ...        in place of  python -m mpi4py -m gm2sim run run1a ...
+    mpiexec -n 64 python -m gm2sim.start run run1a ...        in place of  python -m mpi4py -m gm2sim run run1a ...
 
 Of the processes that a launcher starts on a node, the first opens a socket, reads the program, fits the fields, reads
 the muons of a file and loads the compiled code: once for the node. Where the program asks which rank it is
@@ -74,13 +74,17 @@ def part() -> None:
         host.part()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Start the program by itself, for the node, or as one that waits for its copy."""
-    global _host
-    from gm2sim.__main__ import main as program
+def start(program: Callable[[Sequence[str]], None], words: Sequence[str]) -> None:
+    """Start a program by itself, for its node, or as one that waits for its copy.
 
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    size = here()
+    Parameters
+    ----------
+    program : callable
+        Takes the words of the command line and ends with SystemExit.
+    words : sequence of str
+    """
+    global _host
+    words, size = list(words), here()
     if size == 1 or not hasattr(os, "posix_fadvise") or not sys.platform.startswith("linux"):
         program(words)
         return
@@ -226,6 +230,7 @@ class _Host:
         gc.collect()
         gc.freeze()  # a collection would write to memory that all share
         self._die_with_parent: Callable[[], Any] = lambda: ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
+        before = {number: signal.getsignal(number) for number in _HANDED_ON}
         if os.fork():
             self._listening.close()
             return
@@ -233,7 +238,7 @@ class _Host:
             signal.signal(number, signal.SIG_IGN)  # meant for the first rank; the others hear of it themselves
         for handle in _handles().values():
             os.close(handle)
-        self._look_after()
+        self._look_after(before)
 
     def dismiss(self, code: int) -> None:
         """Tell all others to end with a code, before there were any copies."""
@@ -262,9 +267,8 @@ class _Host:
             connection.settimeout(None)
             yield connection, told, handles
 
-    def _look_after(self) -> None:
+    def _look_after(self, before: Mapping[signal.Signals, Any]) -> None:
         """Make the copies; returns in each of them, and ends with the last of them else."""
-        before = {number: signal.getsignal(number) for number in _HANDED_ON}
         ear, mouth = socket.socketpair()
         mouth.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -286,13 +290,15 @@ class _Host:
             os.close(handle)  # whoever reads our output waits until the last writer is gone
         _watch(copies, ear)
 
-    def _become(self, told: dict[str, Any], handles: list[int], before: Mapping[int, Any]) -> None:
+    def _become(self, told: dict[str, Any], handles: list[int], before: Mapping[signal.Signals, Any]) -> None:
         """Be in the place of another process."""
         self._die_with_parent()
         for number, handle in enumerate(handles[:3]):
             os.dup2(handle, number)
             os.close(handle)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         os.environ.clear()
         os.environ.update(told["environment"])
         os.environ.update({name: str(handle) for name, handle in zip(told["handles"], handles[3:], strict=True)})
@@ -345,9 +351,3 @@ def _watch(copies: dict[int, socket.socket], ear: socket.socket) -> NoReturn:
             else:
                 _answer(connection, b"E", os.waitstatus_to_exitcode(status))
     os._exit(0)
-
-
-if __name__ == "__main__":
-    from gm2sim import together
-
-    together.main()

@@ -186,7 +186,8 @@ def _wait_for_copy(meeting: str, words: list[str]) -> None:
             signal.signal(number, signal.SIG_DFL)
         return
     if answer[:1] == b"K":
-        signal.signal(answer[1], signal.SIG_DFL)
+        with suppress(OSError):  # SIGKILL needs no more
+            signal.signal(answer[1], signal.SIG_DFL)
         os.kill(os.getpid(), answer[1])
     os._exit(answer[1] if answer else _ASKED if asked else 1)
 

@@ -165,5 +165,7 @@ def _ripple(random: np.random.Generator) -> NDArray[np.float64]:
     phase = TWO_PI * random.random(variance.size)
     amplitude = np.sqrt(2.0 * variance) * np.exp(1j * phase)
     theta = TWO_PI * np.arange(_SAMPLES) / _SAMPLES
-    ripple: NDArray[np.float64] = np.real(np.exp(1j * np.outer(theta, np.arange(variance.size))) @ amplitude)
+    ripple: NDArray[np.float64] = np.real(
+        np.einsum("tn,n->t", np.exp(1j * np.outer(theta, np.arange(variance.size))), amplitude)
+    )
     return ripple

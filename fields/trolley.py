@@ -133,7 +133,7 @@ class MultipoleFit:
     def average(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Multipoles averaged over azimuth (each weighted with the arc around it) and their errors [T]."""
         weights = _arc_weights(self.theta)
-        return weights @ self.coefficients, self.errors * np.sqrt((weights**2).sum())
+        return np.einsum("a,am->m", weights, self.coefficients), self.errors * np.sqrt((weights**2).sum())
 
     def storage_field(self, harmonics: int = 100, samples: int | None = None) -> StorageField:
         """Smooth storage field from the fit.
@@ -176,7 +176,7 @@ def simulate_run(field: StorageField, azimuths: int = 4350, noise: float | None 
     x, y = probe_positions()
     z = (x + 1j * y) / R_REFERENCE
     powers = z[None, :] ** np.arange(field.order + 1)[:, None]
-    truth = (field.multipoles(theta) @ powers).real
+    truth = np.einsum("an,np->ap", field.multipoles(theta), powers).real
     return TrolleyRun(theta, truth + sigma * random.standard_normal(truth.shape), sigma)
 
 
@@ -195,7 +195,7 @@ def fit_multipoles(run: TrolleyRun) -> MultipoleFit:
     """
     rows = design_matrix(*probe_positions())
     # All azimuths share the same rows: one pseudo-inverse fits them all.
-    coefficients = np.asarray(run.readings @ np.linalg.pinv(rows).T, dtype=np.float64)
+    coefficients = np.einsum("ap,mp->am", run.readings, np.linalg.pinv(rows))
     residuals = run.readings - coefficients @ rows.T
     return MultipoleFit(
         theta=run.theta,

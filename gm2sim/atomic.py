@@ -123,7 +123,12 @@ def check_seal(text: str, content: Mapping[str, Any]) -> None:
     ValueError
         It does not hold, or is not there.
     """
-    if content.get(SEAL) != sealed(content)[SEAL] or text != f"{_json(content)}\n":
+    told = content.get(SEAL)
+    end = f',\n  "{SEAL}": "{told}"\n}}\n'
+    # The text without its last entry, as sealed() has made the sum: to write it anew takes far longer.
+    if text.endswith(end) and hashlib.sha256(f"{text[: -len(end)]}\n}}".encode()).hexdigest() == told:
+        return
+    if told != sealed(content)[SEAL] or text != f"{_json(content)}\n":
         raise ValueError("its own checksum does not hold")
 
 

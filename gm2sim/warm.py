@@ -1,8 +1,6 @@
 """Compile the kernels of a run before its first fill: in processes of their own, side by side, and then load the code.
 
-numba compiles on one core; tracker and detectors take about equally long. A process that has compiled a function itself
-runs code that is laid out a little differently from what it wrote to the disk, and rounds differently in the last bit.
-So that all processes of all runs agree to the bit, a run only ever uses code that was loaded.
+numba compiles on one core; tracker and detectors take about equally long.
 """
 
 import subprocess

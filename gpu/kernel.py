@@ -18,7 +18,7 @@ import numpy as np
 from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
 
-from gpu import cache, cpu, threads
+from gpu import cache, cpu, linking, threads
 from gpu.device import cuda_module
 from gpu.fingerprint import fingerprint
 
@@ -301,4 +301,5 @@ def _to_device(cuda: Any, argument: Any, copies: Copies) -> Any:
 # LLVM gives up vectorising a loop that needs more than 128 checks that arrays do not overlap, as one over
 # a bunch of 17 arrays does; the checks take nanoseconds.
 llvm.set_option("gm2sim", "--vectorize-memory-check-threshold=10000")
+linking.keep_copies_private()
 _widen_vectors()

@@ -20,6 +20,7 @@ _BY_A_PERSON = (State.HELD, State.CANCELLED)
 _FEW = 500  # shards that are asked for by name
 _SHOWN = 3  # shards that an audit row names
 _COLUMNS = tuple(ShardRow._fields)
+_STATE, _ENDED = _COLUMNS.index("state"), _COLUMNS.index("ended")
 _NEEDED = tuple(shards.c[name] for name in ("id", "stage", "name", "state", "reason", "job", "attempts", "reported"))
 
 
@@ -180,8 +181,9 @@ def told_of(connection: Connection, number: int, stage: str | None, shard: str |
 
 
 def _shown(row: Row) -> ShardRow:
-    values = row._mapping
-    return ShardRow(**dict(values) | {"state": _STATES[values["state"]], "ended": values["ended"] / 1e6})
+    values = list(row)
+    values[_STATE], values[_ENDED] = _STATES[values[_STATE]], values[_ENDED] / 1e6
+    return ShardRow._make(values)
 
 
 def _state(state: State | str, among: Iterable[State] = State) -> State:

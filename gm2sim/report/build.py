@@ -201,10 +201,11 @@ def _figures(run: RunFolder, found: Analysis) -> Iterator[Figure]:
     for name, title, caption, make in makers:
         plot = make()
         if plot is not None:
-            yield _figure(name, title, caption, plot)
+            yield figure(name, title, caption, plot)
 
 
-def _figure(name: str, title: str, caption: str, plot: Plot) -> Figure:
+def figure(name: str, title: str, caption: str, plot: Plot) -> Figure:
+    """A plot with its caption, and the numbers behind it."""
     table = plot.table
     step = -(-len(table.rows) // _TABLE_ROWS)
     columns = table.columns if len(table.columns) < 12 else table.columns[:8]

@@ -8,7 +8,9 @@ from sqlalchemy import Engine
 
 from gm2sim.campaign.definition import Campaign
 from gm2sim.campaign.ledger import Ledger
+from gm2sim.campaign.status import Status, look
 from gm2sim.database import opened, upgrade
+from tests.campaign.staged import Staged, afternoon
 
 
 def plan(**values: Any) -> Campaign:
@@ -39,3 +41,18 @@ def ledger(catalog: Engine) -> Ledger:
     found = Ledger(catalog, "alice")
     found.register(plan(), "/scratch/first", "alice")
     return found
+
+
+@pytest.fixture(scope="package")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staged]:
+    """A campaign of 96 shards of raw data after three hours; to be looked at only."""
+    path = tmp_path_factory.mktemp("staged")
+    with opened(path / "catalog.sqlite", create=True) as engine:
+        upgrade(engine, "catalog")
+        yield afternoon(Staged(engine, path / "campaign"))
+
+
+@pytest.fixture(scope="package")
+def status(staged: Staged) -> Status:
+    """What became of it."""
+    return look(staged.ledger, staged.folder, staged.name, target="run1a.toml", clock=lambda: staged.clock.at)

@@ -18,8 +18,10 @@ import sqlalchemy as sa
 from gm2sim.campaign import acting, shard_book, tables
 from gm2sim.campaign import ledger as ledger_module
 from gm2sim.campaign.definition import Campaign
+from gm2sim.campaign.folder import CampaignFolder
 from gm2sim.campaign.ledger import Ledger, LedgerError, LockedError
 from gm2sim.campaign.shard import Report, State
+from gm2sim.campaign.status import look
 from gm2sim.catalog.roles import grant
 from gm2sim.database import DatabaseError, explain, opened, upgrade
 
@@ -341,6 +343,7 @@ def test_operators_launch_and_recover_and_readers_only_look(server: str, plan: C
         assert len(ledger.audit("first")) == 8
         assert ledger.history("first", shard=RAW[0])
         assert ledger.holder("first") is None
+        assert look(ledger, CampaignFolder(Path("/scratch/first")), "first").explained == 12
         for act in (
             lambda: ledger.register(plan(name="second"), "/scratch/second"),
             lambda: ledger.register(plan(nodes=3, runs=grown, draining=True), "/scratch/first"),

@@ -139,20 +139,28 @@ def test_no_permission_is_said_by_the_folder_check(tmp_path, monkeypatch):
         make_folder(tmp_path / "o")
 
 
-def test_a_full_disk_leaves_nothing_half_written(tmp_path):
+def test_a_full_disk_leaves_nothing_half_written_and_is_gone_on_from(tmp_path):
     """RLIMIT_FSIZE makes the kernel refuse the write that would pass the limit, as a full disk does."""
     out = tmp_path / "o"
     limit = 4_000_000  # more than any file of compiled code, less than a raw file of 5000 muons
+    command = [sys.executable, "-m", "gm2sim", "run", "gasgun", "--fills", "1", "--subruns", "1", "--no-report"]
     done = subprocess.run(
-        [sys.executable, "-m", "gm2sim", "run", "gasgun", "--fills", "1", "--subruns", "1", "--out", str(out)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        [*command, "--out", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "gm2sim: " in done.stderr
+    begun = {".gm2_run00001_00000.mid.partial", ".gm2_run00001_00000.checkpoint"}
     left = {path.name for path in out.rglob("*")}
-    assert left <= {"config.toml"}, left
+    assert left <= {"config.toml", *begun}, left
+    room = subprocess.run(
+        [*command, "--resume", "--out", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert room.returncode == 0, room.stderr
+    left = {path.name for path in out.rglob("*")}
+    assert not left & begun
+    assert "gm2_run00001_00000.mid" in left
 
 
 def test_a_corrupt_raw_file_is_named_with_its_place(gm2sim, tmp_path):

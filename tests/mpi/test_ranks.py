@@ -44,8 +44,6 @@ def test_ranks_share_all_items_without_overlap():
 
 @needs_mpi
 def test_bytes_do_not_depend_on_the_number_of_ranks(tmp_path):
-    # The process that compiles a kernel itself may round differently in the last bit from those that load it.
-    assert launch(1, *RUN, "--out", str(tmp_path / "compiles")).returncode == 0
     found = {}
     for size in (1, 2, 3):
         out = tmp_path / str(size)

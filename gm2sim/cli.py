@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from gm2sim.cli_campaign import campaign_app
 from gm2sim.cli_catalog import catalog_app
 from gm2sim.cli_conditions import conditions_app
 from gm2sim.cli_options import Json, Preset, Set, overrides, print_json, show
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.add_typer(raw_app, name="raw")
 app.add_typer(conditions_app, name="conditions")
 app.add_typer(catalog_app, name="catalog")
+app.add_typer(campaign_app, name="campaign")
 app.add_typer(truth_app, name="truth")
 app.add_typer(quality_app, name="quality")
 app.add_typer(reco_app, name="reco")

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -45,6 +45,14 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     if not console.is_terminal:
         console.width = _WIDTH_OF_FILES
     console.print(table)
+
+
+def draw(picture: RenderableType) -> None:
+    """Something of rich, as it stands."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_FILES
+    console.print(picture)
 
 
 def print_records(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

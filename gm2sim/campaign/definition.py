@@ -14,6 +14,7 @@ from gm2sim.config.section import Section
 from gm2sim.errors import ConfigError, nearest
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+_SITE = r"^[A-Za-z0-9~/.][A-Za-z0-9~/._-]{0,200}$"
 _TIME = r"^(\d+-)?\d{1,2}:\d\d:\d\d$"
 Kind = Literal["simulate", "reconstruct", "report"]
 
@@ -61,7 +62,7 @@ class Campaign(Section):
     seed: int = Field(1, ge=0, lt=2**32, description="seed of every random number")
     software: str = Field("", description="version of gm2sim that must be installed; empty for any")
     container: str = Field("", description="image that jobs run in; empty for none")
-    site: str = Field("local", pattern=NAME, description="where it runs: a name in nersc/sites.toml")
+    site: str = Field("local", pattern=_SITE, description="where it runs: a name in nersc/sites.toml, or a TOML file")
     folder: str = Field(description="folder of everything it makes; relative to the file")
     catalog: str = Field("catalog.sqlite", description="the catalogue: a file, relative to the folder, or a URL")
     nodes: int = Field(1, ge=1, le=10_000, description="most nodes at work at once")

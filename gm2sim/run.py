@@ -13,6 +13,7 @@ from gm2sim.atomic import write_json, write_text
 from gm2sim.config import Config, ConfigError
 from gm2sim.farm import GRACE_S, STALL_S, Farm, LeftError, Ranks, Watch, ranks
 from gm2sim.outputs import SubrunPaths, claim_folder, describe, make_folder, read_metadata, subrun_is_done
+from gm2sim.prepared import prepare, setup_of
 from gm2sim.setup import Setup
 from gm2sim.subrun import run_subrun
 from gm2sim.summary import Tally, summarise
@@ -80,11 +81,12 @@ def run(
     """
     started = time.perf_counter()
     preset = one_line(preset, _LONGEST_NAME)
+    prepare(config, backend)
     job = ranks()
     chosen = backend_of(backend, job.local_rank)
     if job.size > 1:
         threads.set_count(max(1, threads.count() // job.local_size))
-    setup = Setup.of(config, chosen)
+    setup = setup_of(config, chosen)
     with _claimed(out, config, job, resume=resume, force=force):
         compile_s = cache.ensure_compiled(
             lambda: warm_up(setup), watch.note if watch and job.rank == 0 else None, compiled_set(setup)

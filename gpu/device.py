@@ -61,6 +61,11 @@ def cuda_module() -> ModuleType:
     return module
 
 
+def may_be_there() -> bool:
+    """Whether there may be a GPU, found out without touching one."""
+    return simulated() or (find_spec("numba_cuda") is not None and _driver_may_be_there())
+
+
 def _driver_may_be_there() -> bool:
     """Whether numba.cuda, which takes a second to import, is worth asking: no where Linux has no driver to load."""
     if not sys.platform.startswith("linux") or "NUMBA_CUDA_DRIVER" in os.environ:

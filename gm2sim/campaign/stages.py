@@ -17,6 +17,7 @@ from gm2sim.campaign.shard import Report, Shard
 from gm2sim.errors import ConfigError, RunError
 from gm2sim.farm import Farm
 from gm2sim.outputs import SubrunPaths, describe, read_metadata, subrun_is_done
+from gm2sim.prepared import setup_of
 from gm2sim.setup import Setup
 from gm2sim.subrun import run_subrun
 from gm2sim.summary import Tally, summarise
@@ -146,7 +147,7 @@ class Simulation:
         """Tables and kernels of the run, and a place in its folder; those of the runs used last are kept."""
         key = shard.stage, shard.run
         if key not in self._open:
-            setup = Setup.of(config_of(self._campaign, _run(self._runs, shard)), self._backend)
+            setup = setup_of(config_of(self._campaign, _run(self._runs, shard)), self._backend)
             cache.ensure_compiled(lambda: warm_up(setup), self._note, compiled_set(setup))
             who = f"{self._who}, {describe(setup.config)}"
             claim = RunClaim(self._folder.run(shard.stage, shard.run), setup.config, who)

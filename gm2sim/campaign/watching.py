@@ -165,10 +165,15 @@ def record(status: Status) -> dict[str, Any]:
         },
         "groups": [one._asdict() for one in status.groups], "flags": [one._asdict() for one in status.flags],
         "node_hours": status.node_hours, "planned": status.planned._asdict() if status.planned else None,
-        "left": status.left._asdict(),
+        "left": {name: _known(value) for name, value in status.left._asdict().items()},
         "unfinished": {
             f"{one.row.stage} {one.row.name}": {"state": one.row.state.value, "why": one.why}
             for one in status.shards
             if one.row.state not in (State.DONE, State.FLAGGED)
         },
     }  # fmt: skip
+
+
+def _known(value: float | str) -> float | str | None:
+    """None for what is not known: JSON has no word for a number that is none."""
+    return None if isinstance(value, float) and math.isnan(value) else value

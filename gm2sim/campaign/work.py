@@ -19,10 +19,12 @@ from gm2sim.campaign.claims import only_one
 from gm2sim.campaign.definition import Campaign, read
 from gm2sim.campaign.folder import CampaignFolder
 from gm2sim.campaign.nearline import bad
+from gm2sim.campaign.runs import config_of, runs
 from gm2sim.campaign.shard import Report, Shard, State
 from gm2sim.campaign.stages import Made, Stage, open_stage
 from gm2sim.errors import ConfigError, NewerFormatError, RunError
 from gm2sim.farm import GRACE_S, STALL_S, Farm, LeftError, StuckError, Watch, ranks
+from gm2sim.prepared import prepare
 from gm2sim.raw import RawFormatError
 from gm2sim.run import backend_of
 from gm2sim.summary import Clock, peak_memory_mb
@@ -85,11 +87,15 @@ def work(
         The disk is full.
     """
     _refuse(campaign, stage, shards)
+    simulates = campaign.stage(stage).kind == "simulate"
+    if simulates and shards:
+        first = {run.number: run for run in runs(campaign)}.get(min(shards).run)
+        if first is not None:
+            prepare(config_of(campaign, first), backend)
     me = ranks()
     chosen = backend_of(backend, me.local_rank)
     if me.size > 1:
         threads.set_count(max(1, threads.count() // me.local_size))
-    simulates = campaign.stage(stage).kind == "simulate"
     numbered = sorted(set(shards))
     number = {shard: place for place, shard in enumerate(numbered)}
     who = f"process {os.getpid()} on {os.uname().nodename}, campaign {campaign.name}" + (f", job {job}" if job else "")

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from gm2sim import together
 from gm2sim.errors import ConfigError
 
 # What the common launchers tell each process about the size of its job.
@@ -69,6 +70,7 @@ def ranks() -> Ranks:
         A launcher started several processes but MPI for Python cannot be used: without this check each
         process would do the whole job and write the same files.
     """
+    together.part()  # from here on each rank is a process of its own
     started = launched()
     if started == 1 and not any(name in os.environ for name in _SIZE_VARIABLES):
         return Ranks()

@@ -131,7 +131,7 @@ def test_a_campaign_goes_from_its_file_to_its_end(office: Office) -> None:
     assert "farm true " in script
     assert "nothing is ready" in office.type("launch", "first.toml")[1]
     office.finish_jobs()
-    told = json.loads(office.type("status", "first.toml", "--json")[1])
+    told = json.loads(office.type("status", "first.toml", "--json")[1], parse_constant=pytest.fail)
     assert told["stages"]["raw"]["states"] == {"done": 4}
     assert (told["expected"], told["present"], told["unexplained"]) == (6, 4, [])
     assert office.type("launch", "out")[1].startswith("job 101: 2 shards of report in 1 elements")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
@@ -144,3 +145,41 @@ def test_lines_of_scrontab_are_quoted_and_nothing_in_them_ends_a_line(tmp_path: 
     for schedule, words in (("every day", look), ("*/20 * * * *", ("date", "+%s"))):
         with pytest.raises(ConfigError, match="cron"):
             scrontab("keeper", [(schedule, words)], time="00:05:00", log=tmp_path / "log")
+
+
+TOGETHER = """
+import os, sys
+from gm2sim import together
+
+def program(words):
+    read = os.getpid()
+    together.part()
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    sys.stdout.write(f"{world.rank} of {world.size} from {read}\\n")
+    sys.stdout.flush()
+    world.Barrier()
+    sys.exit(0)
+
+together.start(program, sys.argv[1:])
+"""
+
+
+def test_ranks_that_srun_starts_are_copies_of_the_first(cluster: dict[str, str], tmp_path: Path) -> None:
+    """Slurm hands each its own way to the others, and takes the copies for what it has started."""
+    pytest.importorskip("mpi4py", reason="MPI is not installed: pip install 'gm2sim[mpi]'")
+    kinds = subprocess.run(["srun", "--mpi=list"], env=cluster, capture_output=True, text=True, check=False)
+    if "pmi2" not in kinds.stdout + kinds.stderr:
+        pytest.skip("this Slurm has no pmi2")
+    (tmp_path / "ranks.py").write_text(TOGETHER)
+    root = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run(
+        ["srun", "--mpi=pmi2", "--ntasks=3", sys.executable, str(tmp_path / "ranks.py")],
+        env=cluster | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}, cwd=tmp_path,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = sorted(done.stdout.splitlines())
+    assert [line.split(" from ")[0] for line in lines] == [f"{rank} of 3" for rank in range(3)]
+    assert len({line.split(" from ")[1] for line in lines}) == 1

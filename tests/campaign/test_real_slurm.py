@@ -197,7 +197,7 @@ def _a_full_disk(pulled: Pulled, *, own_disk: bool) -> None:
             pulled.wait(lambda: bool(pulled.launch()))
             pulled.wait(lambda: "the disk is full at" in pulled.history())
         return
-    pulled.farming = replace(FARMING, command=(*FARMING.command[:-3], "-c", LIMITED))
+    pulled.farming = replace(FARMING, command=(*FARMING.command[:-4], "-c", LIMITED))
     pulled.wait(lambda: bool(pulled.launch()))
     pulled.wait(lambda: "File too large" in pulled.history())
     pulled.farming = FARMING

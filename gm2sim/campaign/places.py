@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from gm2sim.atomic import again, atomic_path, close, inside, remove_left_overs, sha256, write_all
+from gm2sim.atomic import again, atomic_path, close, inside, remove_left_overs, sha256, write_all, write_text
 from gm2sim.errors import ConfigError, RunError
 from gm2sim.text import one_line
 
@@ -225,7 +225,7 @@ class Tape:
         with tempfile.TemporaryDirectory(prefix=".transfer-", dir=self.scratch) as place:
             here = Path(place)
             listed, back = here / "list", here / "back"
-            listed.write_text("".join(f"{name}\n" for name in names), "utf-8")
+            write_text(listed, "".join(f"{name}\n" for name in names))
             back.mkdir()
             values = {"folder": self._folder(parcel.stage), "archive": self._archive(parcel), "list": str(listed)}
             self._run(self.make, values, root)

@@ -61,6 +61,9 @@ class Site(Section):
     launcher: tuple[Line, ...] = Field(min_length=1, description="starts the ranks; {ranks} stands for their number")
     container: tuple[Line, ...] = Field((), description="put before python; {image} and {folder} stand for them")
     container_facts: tuple[Line, ...] = Field((), description="prints what is known of an {image} as JSON")
+    together: bool = Field(
+        False, description="the first rank of a node reads the program, the others are its copies; not in containers"
+    )
     template: str = Field("cpu_farm.sbatch.j2", pattern=r"^[a-z_]+\.sbatch\.j2$", description="in nersc/templates")
     setup: tuple[Line, ...] = Field((), description="lines of shell before the ranks start")
     leave_s: int = Field(300, ge=10, description="how long before its end a job is asked to leave [s]")
@@ -132,10 +135,11 @@ class Site(Section):
         inside = filled(self.container, {"image": container, "folder": str(folder or "")}) if container else ()
         python = "python3" if container else sys.executable
         launcher = tuple(_found(word) for word in filled(self.launcher, {"ranks": str(ranks)}))
+        program = ("gm2sim.start",) if self.together and not inside else ("mpi4py", "-m", "gm2sim")
         told = tuple(f"--{name}={getattr(self, name)}" for name in SAID if getattr(self, name))
         return Farming(
             ranks=ranks, threads=max(1, cores // ranks),
-            command=(*launcher, *inside, python, "-m", "mpi4py", "-m", "gm2sim"), template=self.template,
+            command=(*launcher, *inside, python, "-m", *program), template=self.template,
             options=(*told, *self.options), setup=self.setup, leave_s=self.leave_s, longest_array=self.longest_array,
             gpus=self.gpus,
         )  # fmt: skip

@@ -55,6 +55,14 @@ def test_each_shipped_site_puts_a_node_to_work(name: str, tmp_path: Path) -> Non
     assert not any("{" in word for word in farming.command)
 
 
+def test_ranks_start_together_where_the_site_says_so_but_not_in_an_image(tmp_path: Path) -> None:
+    together = site("local").model_copy(update={"together": True})
+    assert together.farming().command[-2:] == ("-m", "gm2sim.start")
+    assert together.farming("some/image:1", tmp_path).command[-2:] == ("-m", "gm2sim")
+    apart = together.model_copy(update={"together": False})
+    assert apart.farming().command[-4:] == ("-m", "mpi4py", "-m", "gm2sim")
+
+
 @pytest.mark.parametrize("name", ["local", "perlmutter-cpu", "perlmutter-gpu"])
 def test_each_shipped_site_has_its_script(name: str, tmp_path: Path) -> None:
     one = site(name).with_said(PERLMUTTER)

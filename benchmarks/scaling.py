@@ -33,7 +33,10 @@ _PER_RUN = 1000
 _REPEATS = 9
 _FILLS = 24  # of a rank
 _MUONS = 400  # of a fill
+_STARTED = 64  # ranks, however few cores there are
+_TINY = ("beam.muons_per_fill=24", "tracking.fill_duration_us=20", "daq.q_method=false")
 _PRESETS = ("gasgun", "run1a", "run456")
+_ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _MPIEXEC = Path(sys.executable).with_name("mpiexec")
 
 
@@ -50,6 +53,7 @@ def rows(quick: bool = False) -> list[Row]:
         *_scheduling(_SHARDS // share),
         *_weak_scaling(max(3, _REPEATS // share), max(2, _FILLS // share)),
         *_memory(_PRESETS[: 1 if quick else None]),
+        *_start(_STARTED // share),
     ]
 
 
@@ -109,9 +113,38 @@ def _memory(presets: Sequence[str]) -> list[Row]:
     return found
 
 
+def _start(ranks: int) -> list[Row]:
+    """From the command to the first event on the disk, which no rank makes before all have met."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(_MPIEXEC), "-n", str(ranks), sys.executable, "-m", "gm2sim.start", "run", "gasgun"]
+        command += [
+            "--no-report",
+            "--fills",
+            str(ranks),
+            "--subruns",
+            str(ranks),
+            "--backend",
+            "cpu",
+            "--out",
+            f"{folder}/out",
+        ]
+        command += [word for value in _TINY for word in ("--set", value)]
+        begin, before = time.monotonic(), os.times()
+        nothing = subprocess.DEVNULL
+        job = subprocess.Popen(command, env=os.environ | _ONE_THREAD, stdin=nothing, stdout=nothing)
+        while job.poll() is None and not any(Path(folder).glob("out/.*.checkpoint")):
+            time.sleep(0.02)
+        took = time.monotonic() - begin
+        if job.wait() != 0:
+            raise subprocess.CalledProcessError(job.returncode, command)
+        after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    told = f"{cpu / ranks:.2g} s of a core for each, its fill included; {os.cpu_count()} cores"
+    return [at_most(f"start of {ranks} ranks of one node together", took, "s", 20.0, told)]
+
+
 def _run(command: Sequence[str]) -> None:
-    environment = os.environ | {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run(command, env=environment, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    subprocess.run(command, env=os.environ | _ONE_THREAD, check=True, stdin=subprocess.DEVNULL, capture_output=True)
 
 
 class _Queue(Slurm):

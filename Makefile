@@ -16,7 +16,7 @@ run: $(VENV)/.core
 	$(BIN)/gm2sim run run1a --fills 8 --subruns 2 --out out/run1a --force $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -127,7 +127,7 @@ def test_a_campaign_goes_from_its_file_to_its_end(office: Office) -> None:
     assert (code, out.splitlines()[0]) == (0, "job 100: 4 shards of raw in 2 elements on 2 nodes of 2 ranks")
     script = next((office.folder / "out" / "jobs").glob(f"*/{SCRIPT}")).read_text()
     assert "#SBATCH --account=m0000\n" in script
-    assert f"gm2sim campaign work {office.folder}/out --job " in script
+    assert f"-m gm2sim.start campaign work {office.folder}/out --job " in script
     assert "farm true " in script
     assert "nothing is ready" in office.type("launch", "first.toml")[1]
     office.finish_jobs()

@@ -117,17 +117,8 @@ def _start(ranks: int) -> list[Row]:
     """From the command to the first event on the disk, which no rank makes before all have met."""
     with tempfile.TemporaryDirectory() as folder:
         command = [str(_MPIEXEC), "-n", str(ranks), sys.executable, "-m", "gm2sim.start", "run", "gasgun"]
-        command += [
-            "--no-report",
-            "--fills",
-            str(ranks),
-            "--subruns",
-            str(ranks),
-            "--backend",
-            "cpu",
-            "--out",
-            f"{folder}/out",
-        ]
+        command += ["--no-report", "--fills", str(ranks), "--subruns", str(ranks)]
+        command += ["--backend", "cpu", "--out", f"{folder}/out"]
         command += [word for value in _TINY for word in ("--set", value)]
         begin = time.monotonic()
         nothing = subprocess.DEVNULL

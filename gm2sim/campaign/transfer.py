@@ -128,7 +128,7 @@ def transfer(
     folder : CampaignFolder
     place : Place
     stages : collection of str
-        None for all.
+        Empty for all.
     only : collection of (stage, shard), optional
         No others.
     parcel_gb : float
@@ -151,15 +151,10 @@ def transfer(
         The request cannot be carried out.
     """
     campaign = read(folder.definition)
-    for name in stages:
-        if name not in (known := [stage.name for stage in campaign.stages]):
-            raise ConfigError(f"there is no stage '{name}': {nearest(name, known)}")
+    wanted = _wanted(campaign, stages, only)
     if isinstance(place, Tape):
         place.require()
     done = Transferred()
-    wanted = [shard for shard in shards(campaign) if not stages or shard.stage in stages]
-    if only is not None:
-        wanted = [shard for shard in wanted if (shard.stage, shard.name) in only]
     told = {shard: report for shard, report in reports(folder, wanted).items() if report.state in GOOD}
     done.waiting = len(wanted) - len(told)
     new = {}
@@ -184,6 +179,19 @@ def transfer(
     if engine is not None:
         done.declared = _declare(engine, campaign, folder, place, told, owner or user())
     return done
+
+
+def _wanted(campaign: Campaign, stages: Collection[str], only: Collection[tuple[str, str]] | None) -> list[Shard]:
+    """The shards that are asked for."""
+    known = [stage.name for stage in campaign.stages]
+    for name in stages:
+        if name not in known:
+            raise ConfigError(f"there is no stage '{name}': {nearest(name, known)}")
+    return [
+        shard
+        for shard in shards(campaign)
+        if (not stages or shard.stage in stages) and (only is None or (shard.stage, shard.name) in only)
+    ]
 
 
 def arrived(folder: CampaignFolder, place: str, shard: Shard) -> Arrived | None:

@@ -89,9 +89,7 @@ def work(
     _refuse(campaign, stage, shards)
     simulates = campaign.stage(stage).kind == "simulate"
     if simulates and shards:
-        first = {run.number: run for run in runs(campaign)}.get(min(shards).run)
-        if first is not None:
-            prepare(config_of(campaign, first), backend)
+        _prepare(campaign, min(shards), backend)
     me = ranks()
     chosen = backend_of(backend, me.local_rank)
     if me.size > 1:
@@ -121,13 +119,31 @@ def work(
         left = len(numbered) - sum(len(found) for found, _ in gathered)
         if left:
             raise LeftError(farm.farewell(left, "shard", "launch the campaign again"))
+    return _counted(gathered, len(numbered))
+
+
+def _counted(gathered: Sequence[tuple[dict[Shard, str], str]], number: int) -> dict[str, int]:
+    """Shards of all ranks by outcome.
+
+    Raises
+    ------
+    RunError
+        Some have failed.
+    """
     counted = Counter(dict.fromkeys((State.DONE, State.FLAGGED, State.FAILED, ELSEWHERE), 0))
     for found, _ in gathered:
         counted.update(found.values())
     if counted[State.FAILED]:
         first = next(text for _, text in gathered if text)
-        raise RunError(f"{counted[State.FAILED]} of {len(numbered)} shards failed, first {first}")
+        raise RunError(f"{counted[State.FAILED]} of {number} shards failed, first {first}")
     return {str(state): counted[state] for state in counted}
+
+
+def _prepare(campaign: Campaign, shard: Shard, backend: str) -> None:
+    """Make what all ranks of a node need for a shard, before this process becomes them."""
+    first = {run.number: run for run in runs(campaign)}.get(shard.run)
+    if first is not None:
+        prepare(config_of(campaign, first), backend)
 
 
 def _refuse(campaign: Campaign, stage: str, shards: Sequence[Shard]) -> None:
